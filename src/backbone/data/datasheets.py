@@ -1,0 +1,149 @@
+"""Datasheets: what each file is, where it comes from, and the hash that proves it is that file.
+
+`files/datasheets.json` is the one record; `files/README.md` is the same for people to read. Both
+are written by `tools/make_data.py`. The idea: T. Gebru et al., Datasheets for Datasets (2018),
+https://arxiv.org/abs/1803.09010
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import io
+import json
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+FILES = Path(__file__).parent / "files"
+
+
+@dataclass(frozen=True)
+class Datasheet:
+    """The record of one data file; prints as text and shows as a table in a notebook."""
+
+    name: str
+    title: str
+    what: str
+    mind: str  # what to keep in mind when you use it
+    author: str
+    licence: str
+    licence_url: str
+    source: str
+    source_sha256: str
+    made: str
+    file: str
+    shape: tuple[int, ...]  # of the stored file: (H, W) or (H, W, 3)
+    dtype: str
+    range: tuple[int, int]  # smallest and largest stored value
+    bytes: int
+    sha256: str
+    loader: str
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return the sheet as (heading, text) pairs, in reading order."""
+        size = " × ".join(map(str, self.shape))
+        low, high = self.range
+        return [
+            ("What", self.what),
+            ("Keep in mind", self.mind),
+            ("Author", self.author),
+            ("Licence", f"{self.licence}, {self.licence_url}"),
+            ("Source", self.source),
+            ("Source sha256", self.source_sha256),
+            ("How made", self.made),
+            ("File", f"{self.file}, {self.bytes:,} bytes"),
+            ("Values", f"{size}, {self.dtype}, {low} to {high}"),
+            ("sha256", self.sha256),
+            ("Load with", self.loader),
+        ]
+
+    def __str__(self) -> str:
+        """Return the sheet as aligned text."""
+        width = max(len(heading) for heading, _ in self.rows())
+        lines = [
+            textwrap.fill(
+                f"{heading:<{width}}  {text}",
+                width=96,
+                subsequent_indent=" " * (width + 2),
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+            for heading, text in self.rows()
+        ]
+        return "\n".join([self.title, "─" * len(self.title), *lines])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        cells = "".join(
+            f'<tr><th style="text-align:left;white-space:nowrap">{html.escape(heading)}</th>'
+            f'<td style="text-align:left;overflow-wrap:anywhere">{html.escape(text)}</td></tr>'
+            for heading, text in self.rows()
+        )
+        return f"<table><caption>{html.escape(self.title)}</caption>{cells}</table>"
+
+
+def datasheet_names() -> list[str]:
+    """Return the names `datasheet` knows."""
+    return list(_records())
+
+
+def datasheet(name: str) -> Datasheet:
+    """Return the datasheet of one file, e.g. `datasheet("nuclei")`.
+
+    Raises:
+        TypeError, ValueError: not the name of a file that ships with the book.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"A datasheet is asked for by name, a string; got {name!r}.")
+    records = _records()
+    if name not in records:
+        raise ValueError(
+            f"There is no datasheet named {name!r}. Names: {', '.join(records)}.",
+        )
+    record = records[name]
+    return Datasheet(**{**record, "shape": tuple(record["shape"]), "range": tuple(record["range"])})
+
+
+def open_checked(name: str) -> Image.Image:
+    """Open the image file `name` after comparing its sha256 with the datasheet's.
+
+    Raises:
+        FileNotFoundError: the file is gone.
+        ValueError: the file is not the one described; a changed picture would silently change
+            every number computed from it.
+    """
+    sheet = datasheet(name)
+    path = FILES / sheet.file
+    restore = (
+        f"To restore it: `git checkout -- src/backbone/data/files/{sheet.file}` in a clone, "
+        "reinstall the package elsewhere, or rebuild it with `python tools/make_data.py`."
+    )
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"The data file {path} is missing (expected sha256 {sheet.sha256}). {restore}"
+        )
+    content = path.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if found != sheet.sha256:
+        raise ValueError(
+            f"The data file {path} is not the one its datasheet describes: "
+            f"expected sha256 {sheet.sha256}, found {found} ({len(content):,} bytes). {restore}"
+        )
+    return Image.open(io.BytesIO(content))
+
+
+def _records() -> dict[str, dict]:
+    """Return the raw datasheets by name, in the order of the file."""
+    path = FILES / "datasheets.json"
+    try:
+        records = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"The datasheets {path} are missing, so no data file can be checked. Restore them "
+            "with `git checkout -- src/backbone/data/files`, or reinstall the package."
+        ) from None
+    return {record["name"]: record for record in records}

@@ -1,0 +1,303 @@
+"""The rules of the house, checked on every notebook of the English edition."""
+
+import contextlib
+import linecache
+import re
+import statistics
+import sys
+from pathlib import Path
+
+import matplotlib
+import nbformat
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+BOOK = ROOT / "book" / "en"
+sys.path.insert(0, str(ROOT / "tools"))
+
+from cells import LANGUAGE_INFO, READABLE_ID, notebook_text, read_notebook  # noqa: E402
+from run_notebooks import IMAGE_TYPES, MIN_ALT, code_hash  # noqa: E402
+from setup_cell import CELL_ID, TAGS, setup_source  # noqa: E402
+
+NOTEBOOKS = sorted(BOOK.glob("*.ipynb"))
+# Pages of the book that teach no chapter of their own.
+NOT_CHAPTERS = {"index", "glossary", "references", "about-the-source", "teaching"}
+CHAPTERS = [path for path in NOTEBOOKS if path.stem not in NOT_CHAPTERS]
+
+every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+every_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+
+FENCE = re.compile(
+    r"^(?P<fence>`{3,}|~{3,})(?P<info>[^\n]*)\n(?P<code>.*?)^(?P=fence)\s*$", re.M | re.S
+)
+DETAILS = re.compile(
+    r"^<details><summary>(?P<summary>[^<]+)</summary>\n\n(?P<body>.*?)\n\n</details>$", re.M | re.S
+)
+EXERCISE = re.compile(r"^### Exercise (\d+): \S.*$", re.M)
+EFFORT = re.compile(r"\b(Easy|Medium|Hard) · \d+ minutes?\b")
+
+
+def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def markdown_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "markdown"]
+
+
+def prose(source: str) -> str:
+    """Markdown without its code, fenced or inline, and without its formulas."""
+    text = re.sub(r"(`+).+?\1", "`", FENCE.sub("", source), flags=re.S)
+    return re.sub(r"\$\$.+?\$\$|\$[^$\n]+\$", "$", text, flags=re.S)
+
+
+def exercises(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    return [cell for cell in markdown_cells(notebook) if EXERCISE.search(cell.source)]
+
+
+def solutions(notebook: nbformat.NotebookNode) -> list[tuple[str, str]]:
+    """(id of the exercise's cell, Python code) of every solution that has code."""
+    found = []
+    for cell in exercises(notebook):
+        for details in DETAILS.finditer(cell.source):
+            if details["summary"].startswith("Solution"):
+                blocks = [
+                    f["code"] for f in FENCE.finditer(details["body"]) if f["info"] == "python"
+                ]
+                if blocks:
+                    found.append((cell.id, "\n".join(blocks)))
+    return found
+
+
+# --- the set of notebooks ------------------------------------------------------------------------
+
+
+def test_table_of_contents_and_folder_agree() -> None:
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    listed = [toc["root"]]
+    for part in toc["parts"]:
+        listed += [chapter["file"] for chapter in part["chapters"]]
+    missing = [n for n in listed if not any((ROOT / f"{n}{s}").exists() for s in (".ipynb", ".md"))]
+    print(f"{len(listed)} pages listed, {len(NOTEBOOKS)} notebooks found")
+    assert not missing, f"_toc.yml lists pages that do not exist: {missing}"
+    unlisted = [path.stem for path in NOTEBOOKS if f"book/en/{path.stem}" not in listed]
+    assert not unlisted, f"notebooks that no reader will find, not in _toc.yml: {unlisted}"
+    listed_chapters = {Path(n).name for n in listed} - NOT_CHAPTERS
+    assert listed_chapters == {path.stem for path in CHAPTERS}
+
+
+# --- how a notebook is stored --------------------------------------------------------------------
+
+
+@every_notebook
+def test_written_by_the_house_tools(path: Path) -> None:
+    notebook = read_notebook(path)
+    assert path.read_text(encoding="utf-8") == notebook_text(notebook), (
+        f"{path.name} is not formatted as the tools write it: run tools/run_notebooks.py on it"
+    )
+    assert dict(notebook.metadata.language_info) == LANGUAGE_INFO
+    assert set(notebook.metadata) <= {"kernelspec", "language_info", "backbone", "widgets"}
+    size = path.stat().st_size / 1e6
+    print(f"{size:.2f} MB")
+    assert size <= 1.5
+
+
+@every_notebook
+def test_setup_cell(path: Path) -> None:
+    first = code_cells(read_notebook(path))[0]
+    assert first.id == CELL_ID and first.metadata.get("tags") == TAGS
+    assert first.source == setup_source(), "run tools/setup_cell.py --write"
+    assert first.outputs == []
+
+
+@every_notebook
+def test_cell_ids_are_readable_and_unique(path: Path) -> None:
+    ids = [cell.id for cell in read_notebook(path).cells]
+    assert len(set(ids)) == len(ids)
+    bad = [i for i in ids if not READABLE_ID.fullmatch(i) or re.fullmatch(r"[0-9a-f]{8,}", i)]
+    assert not bad, f"ids that tell nobody anything: {bad}"
+    assert not [i for i in ids if re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", i)]
+
+
+# --- outputs -------------------------------------------------------------------------------------
+
+
+@every_notebook
+def test_outputs_are_stored_and_belong_to_this_code(path: Path) -> None:
+    notebook = read_notebook(path)
+    counts = [cell.execution_count for cell in code_cells(notebook) if cell.source.strip()]
+    assert counts == list(range(1, len(counts) + 1)), "not executed in order: make notebooks"
+    stamp = notebook.metadata.get("backbone", {})
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", stamp.get("ran", "")), "no stamp: make notebooks"
+    assert stamp["code"] == code_hash(notebook), "the code changed since its run: make notebooks"
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            where = f"{path.name}, cell {cell.id!r}"
+            assert output.output_type != "error", f"{where} stored an error"
+            assert output.get("name") != "stderr", f"{where} stored a warning: {output.text[:200]}"
+
+
+@every_notebook
+def test_every_image_has_alt_text(path: Path) -> None:
+    for cell in code_cells(read_notebook(path)):
+        kinds = {kind for output in cell.outputs for kind in output.get("data", {})}
+        if kinds & set(IMAGE_TYPES):
+            alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "").strip()
+            assert len(alt) >= MIN_ALT and " " in alt, f"{cell.id}: alt text {alt!r}"
+            assert not re.search(r"\.(png|svg|jpe?g|gif|webp)$", alt), f"{cell.id}: {alt!r}"
+
+
+@every_notebook
+def test_nothing_of_this_machine(path: Path) -> None:
+    texts = []
+    for cell in read_notebook(path).cells:
+        texts.append((cell.id, cell.source))
+        for output in cell.get("outputs", []):
+            data = {k: v for k, v in output.get("data", {}).items() if not k.startswith("image/p")}
+            texts.append((cell.id, f"{output.get('text', '')}{data}"))
+    absolute = re.compile(r"(?<![\w.:/<~-])/(?:home|Users|root|work|tmp|usr|opt|mnt|var)/")
+    for cell_id, text in texts:
+        found = absolute.search(text) or re.search(re.escape(str(ROOT)), text)
+        assert not found, (
+            f"cell {cell_id!r}: {text[max(0, found.start() - 30) : found.end() + 40]!r}"
+        )
+        volatile = re.search(r"\bat 0x[0-9a-f]+", text)
+        assert not volatile, f"cell {cell_id!r} stores a memory address"
+
+
+@every_notebook
+def test_every_exception_from_nbval_says_why(path: Path) -> None:
+    for cell in code_cells(read_notebook(path)):
+        tags = [tag for tag in cell.metadata.get("tags", []) if tag.startswith("nbval-")]
+        assert not tags or len(cell.metadata.get("nbval-why", "")) >= MIN_ALT, (
+            f'cell {cell.id!r} is tagged {tags} without a reason in the metadata "nbval-why"'
+        )
+        assert "NBVAL_" not in cell.source, f"{cell.id}: use a tag and give a reason, no comment"
+
+
+# --- prose and rhythm ----------------------------------------------------------------------------
+
+NOT_PORTABLE = {
+    "MyST directive": re.compile(r"^\s*(:{3,}|`{3,}\{|~{3,}\{)", re.M),
+    "MyST role": re.compile(r"(?<!`)\{[a-z][\w:-]*\}`"),
+    "MyST target": re.compile(r"^\([\w-]+\)=\s*$", re.M),
+    "MyST comment or block break": re.compile(r"^(%|\+\+\+)(\s|$)", re.M),
+    "attachment": re.compile(r"attachment:"),
+}
+NOT_PORTABLE_IN_PROSE = {
+    "image (draw it in a code cell, so that it is computed)": re.compile(r"!\[|<img\b"),
+    "math in \\( \\) or \\[ \\] (use $ or $$)": re.compile(r"(?<!\\)\\[(\[]"),
+}
+
+
+@every_notebook
+def test_markdown_is_portable(path: Path) -> None:
+    for cell in markdown_cells(read_notebook(path)):
+        for what, pattern in NOT_PORTABLE.items():
+            assert not pattern.search(cell.source), f"cell {cell.id!r} has a {what}"
+        for what, pattern in NOT_PORTABLE_IN_PROSE.items():
+            assert not pattern.search(prose(cell.source)), f"cell {cell.id!r} has an {what}"
+
+
+@every_notebook
+def test_links_are_of_the_one_portable_form(path: Path) -> None:
+    """Web addresses, anchors on this page, or a page beside this one by its file name."""
+    for cell in markdown_cells(read_notebook(path)):
+        for target in re.findall(r"\]\(([^)\s]+)[^)]*\)", prose(cell.source)):
+            if target.startswith(("https://", "#")):
+                continue
+            file = target.split("#")[0]
+            assert re.fullmatch(r"[\w-]+\.(ipynb|md)", file), f"cell {cell.id!r} links to {target}"
+            assert (path.parent / file).exists(), f"cell {cell.id!r}: there is no {file}"
+
+
+@every_notebook
+def test_code_cells_are_short(path: Path) -> None:
+    cells = [cell for cell in code_cells(read_notebook(path)) if cell.id != CELL_ID]
+    if not cells:
+        return  # a page of prose has no rhythm of code
+    lengths = {cell.id: len(cell.source.splitlines()) for cell in cells}
+    long = [cell_id for cell_id, length in lengths.items() if length > 20]
+    median = statistics.median(lengths.values())
+    print(f"{len(lengths)} cells, median {median}, {len(long)} over 20 lines: {long}")
+    assert median <= 6
+    assert len(long) <= 0.1 * len(lengths)
+    magic = [cell.id for cell in cells if re.search(r"^\s*[%!]", cell.source, re.M)]
+    assert not magic, f"magics and shell commands, which are no Python: {magic}"
+
+
+@every_chapter
+def test_chapter_has_its_shape(path: Path) -> None:
+    cells = markdown_cells(read_notebook(path))
+    assert re.match(r"# \S", cells[0].source), "a chapter opens with its title"
+    opening = "\n".join(c.source for c in cells[:3] if not EXERCISE.search(c.source))
+    assert "You will be able to" in opening
+    assert re.search(r"\bminutes\b", opening), "say how many minutes the chapter takes"
+    text = "\n\n".join(FENCE.sub("", cell.source) for cell in cells)
+    headings = re.findall(r"^(#{1,2}) (.+)$", text, re.M)
+    assert [level for level, _ in headings].count("#") == 1
+    assert [title for _, title in headings][-2:] == ["Exercises", "Key points"]
+
+
+@every_chapter
+def test_exercises_are_complete(path: Path) -> None:
+    notebook = read_notebook(path)
+    cells = exercises(notebook)
+    numbers = [int(n) for cell in cells for n in EXERCISE.findall(cell.source)]
+    print(f"{len(numbers)} exercises, {len(solutions(notebook))} solutions with code")
+    assert len(numbers) >= 4
+    assert numbers == list(range(1, len(cells) + 1)), "one cell each, numbered from 1"
+    for cell in cells:
+        assert EFFORT.search(cell.source), f"{cell.id}: no '*Easy · 5 minutes.*'"
+        summaries = [found["summary"] for found in DETAILS.finditer(cell.source)]
+        assert any(s.startswith("Hint") for s in summaries), f"{cell.id}: no hint in <details>"
+        assert any(s.startswith("Solution") for s in summaries), f"{cell.id}: no solution"
+        assert len(summaries) == cell.source.count("<details"), (
+            f"{cell.id}: write <details><summary>Hint</summary>, an empty line, the text, "
+            "an empty line, </details>; otherwise some readers show raw Markdown"
+        )
+    assert len(solutions(notebook)) >= 3
+    for cell_id, code in solutions(notebook):
+        assert re.search(r"^\s*assert ", code, re.M), f"{cell_id}: its solution proves nothing"
+
+
+# --- the solutions -------------------------------------------------------------------------------
+
+
+def run_code(code: str, name: str, namespace: dict) -> None:
+    """exec with a name that tracebacks and inspect.getsource can look up."""
+    linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
+    exec(compile(code, name, "exec"), namespace)
+
+
+@every_chapter
+def test_solutions_run(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every solution runs after the chapter's own cells, and its assertions hold."""
+    import torch
+    from IPython.display import display
+    from matplotlib import pyplot
+
+    notebook = read_notebook(path)
+    matplotlib.use("Agg")
+    monkeypatch.chdir(path.parent)
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    namespace = {"__name__": "__main__", "display": display}
+    failed = {}
+    with contextlib.ExitStack() as after, torch.random.fork_rng():
+        after.enter_context(matplotlib.rc_context())
+        after.callback(pyplot.close, "all")
+        for cell in code_cells(notebook):
+            run_code(cell.source, f"<{path.stem}: {cell.id}>", namespace)
+            pyplot.close("all")
+        chapter = dict(namespace)
+        for cell_id, code in solutions(notebook):
+            try:
+                run_code(code, f"<{path.stem}: solution of {cell_id}>", namespace)
+            except Exception as error:
+                failed[cell_id] = f"{type(error).__name__}: {error}"
+            namespace.clear()  # the next solution meets the chapter, not this solution
+            namespace.update(chapter)
+            pyplot.close("all")
+    print(f"{len(solutions(notebook))} solutions run")
+    assert not failed, failed
