@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Sequence
 from html import escape
 from itertools import pairwise
 from pathlib import Path
@@ -185,9 +184,8 @@ class Drawing:
 
 def _run(graph: graphviz.Digraph) -> str:
     """Call Graphviz: `graphviz-pure` beside this Python if it is there, else the system's `dot`."""
-    folders: Sequence[str | None] = (str(Path(sys.executable).parent), None)
-    found = (shutil.which("graphviz-pure", path=folder) for folder in folders)
-    binary = next((path for path in found if path), shutil.which("dot"))
+    beside = shutil.which("graphviz-pure", path=str(Path(sys.executable).parent))
+    binary = beside or shutil.which("graphviz-pure") or shutil.which("dot")
     if binary is None:
         raise RuntimeError(
             "Drawings need Graphviz, and there is no `dot` here. Install it with "

@@ -70,7 +70,7 @@ def show_map(
     top = float(reference.abs().max()) or 1.0
     axis.axis("off")
     return axis.imshow(
-        one.detach().cpu(),
+        one.detach().cpu().numpy(),
         cmap=style.DIVERGING if signed else style.SEQUENTIAL,
         vmin=-top if signed else 0,
         vmax=top,
@@ -122,9 +122,9 @@ def show_kernels(convolution: nn.Conv2d, count: int = 32, columns: int = 8) -> F
         axis.axis("off")
     for axis, kernel in zip(axes.flat, shown, strict=False):
         if weight.shape[1] == 3:  # grey is zero
-            axis.imshow((kernel / top * 0.5 + 0.5).permute(1, 2, 0))
+            axis.imshow((kernel / top * 0.5 + 0.5).permute(1, 2, 0).numpy())
         else:
-            axis.imshow(kernel[0], cmap=style.DIVERGING, vmin=-top, vmax=top)
+            axis.imshow(kernel[0].numpy(), cmap=style.DIVERGING, vmin=-top, vmax=top)
     figure.suptitle(f"{len(shown)}/{len(weight)} · −{top:.2g} … {top:.2g}", fontsize=9)
     return figure
 
@@ -135,8 +135,10 @@ def show_image(axis: Axes, image: Tensor) -> AxesImage:
     one = image.detach().cpu()
     one = one[0] if one.dim() == 4 else one
     if one.dim() == 3 and one.shape[0] == 3:
-        return axis.imshow(one.permute(1, 2, 0).clamp(0, 1))
-    return axis.imshow(one.squeeze(0), cmap="gray", vmin=0, vmax=max(float(one.max()), 1e-6))
+        return axis.imshow(one.permute(1, 2, 0).clamp(0, 1).numpy())
+    return axis.imshow(
+        one.squeeze(0).numpy(), cmap="gray", vmin=0, vmax=max(float(one.max()), 1e-6)
+    )
 
 
 def overlay(
@@ -165,7 +167,7 @@ def overlay(
     filled[..., 3] *= mask.squeeze().cpu().numpy() > 0
     axis.imshow(filled)
     if truth is not None:
-        axis.contour(truth.squeeze().cpu(), levels=[0.5], colors="white", linewidths=0.8)
+        axis.contour(truth.squeeze().cpu().numpy(), levels=[0.5], colors="white", linewidths=0.8)
     return axis
 
 
