@@ -1,0 +1,39 @@
+# Each target sets up what it needs. `make help` lists them.
+PY := .venv/bin/python
+# The same surroundings in which `make notebooks` stores outputs, so that they compare equal.
+QUIET := PYTHONHASHSEED=0 TQDM_DISABLE=1 PATH="$(CURDIR)/.venv/bin:$$PATH"
+
+.PHONY: help setup browser book test serve notebooks bench lint clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+
+setup: ## the environment in .venv, once
+	@tools/setup.sh
+
+browser:
+	@tools/setup.sh browser
+
+book: setup ## build the site and say where to open it
+	@$(PY) tools/build_book.py
+
+test: browser ## every test: code, notebooks, and the site in a real browser
+	@$(PY) tools/build_book.py
+	@$(QUIET) $(PY) -m pytest tests book/en --nbval --nbval-current-env \
+		--nbval-sanitize-with tests/nbval.cfg $(ARGS)
+
+serve: book ## build, then serve the site on http://localhost:8000
+	@$(PY) -m http.server 8000 --bind 127.0.0.1 --directory _build/html
+
+notebooks: setup ## run every notebook and store its outputs
+	@$(QUIET) $(PY) tools/run_notebooks.py $(ARGS)
+
+bench: setup ## time and memory of our models beside a reference
+	@$(PY) tools/bench.py $(ARGS)
+
+lint: setup ## ruff: rules and format
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+
+clean: ## remove what was built; the environment stays
+	rm -rf _build dist .pytest_cache .hypothesis .ruff_cache

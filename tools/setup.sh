@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# Set up what the book needs, once; later calls return at once.
+#   tools/setup.sh            a virtual environment in .venv with the pinned packages
+#   tools/setup.sh browser    a Chromium for the site tests
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf '%s\n' "$*" >&2; }
+can_apt() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
+apt_install() {
+  say "Installing $* …"
+  apt-get update -q >/dev/null
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >/dev/null
+}
+
+find_python() {
+  local candidate
+  for candidate in ${PYTHON:-} python3.13 python3.12 python3.11 python3 python; do
+    if command -v "$candidate" >/dev/null &&
+      "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then
+      printf '%s' "$candidate"
+      return
+    fi
+  done
+  say "The pinned environment needs Python 3.11, 3.12 or 3.13, and none was found here."
+  say "Install one, or name it: make book PYTHON=/path/to/python3.12"
+  exit 1
+}
+
+environment() {
+  local wanted python
+  wanted=$(cat requirements.txt pyproject.toml | cksum)
+  [ "$(cat .venv/.ready 2>/dev/null)" = "$wanted" ] && return
+  if [ ! -x .venv/bin/python ] || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+    python=$(find_python)
+    say "Making a virtual environment in .venv with $("$python" --version) …"
+    rm -rf .venv
+    if ! "$python" -m venv .venv 2>/dev/null; then
+      rm -rf .venv
+      if can_apt; then
+        apt_install "$("$python" -c 'import sys; print(f"python3.{sys.version_info[1]}-venv")')"
+        "$python" -m venv .venv
+      else
+        say "Python's venv module is missing. On Debian or Ubuntu: sudo apt install python3-venv"
+        exit 1
+      fi
+    fi
+  fi
+  say "Installing the packages of requirements.txt (about 1.5 GB; some minutes, once) …"
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+  printf '%s\n' "$wanted" >.venv/.ready
+}
+
+browser() {
+  local name
+  if can_apt && command -v fc-list >/dev/null && ! fc-list | grep -qi 'noto.*cjk'; then
+    apt_install fonts-noto-cjk
+  fi
+  [ -n "${BROWSER_PATH:-}" ] && return
+  for name in chromium chromium-browser google-chrome google-chrome-stable; do
+    command -v "$name" >/dev/null && return
+  done
+  [ -e "/Applications/Google Chrome.app" ] && return
+  if can_apt; then
+    apt_install chromium fonts-noto-cjk
+  else
+    say "No Chromium or Chrome found; taking Playwright's own …"
+    .venv/bin/python -m playwright install chromium
+  fi
+}
+
+environment
+if [ "${1:-}" = browser ]; then browser; fi
