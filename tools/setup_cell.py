@@ -30,21 +30,23 @@ CELL_ID = "setup"
 TAGS = ["hide-cell"]
 
 TEMPLATE = """\
-# Make `import backbone` work: installed, in a folder above this one, or (Colab) fetched once.
+# Make `import backbone` work: installed, in a folder above, or (Colab) fetched once.
 import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+
+REPOSITORY = "<REPOSITORY>"
 if find_spec("backbone") is None:
     clone = Path("backbones").resolve()
-    fetch = "git clone -q --depth 1 -b v<VERSION> <REPOSITORY> backbones"
+    fetch = f"git clone -q --depth 1 -b v<VERSION> {REPOSITORY} backbones"
     homes = [f for f in (*clone.parents, clone) if (f / "src/backbone").is_dir()]
     if not homes and os.system(fetch) != 0:
-        raise RuntimeError("The book's code did not arrive: check network and git, run again.")
+        raise RuntimeError("No code arrived: check network and git, then run again.")
     sys.path.insert(0, str((homes or [clone])[0] / "src"))
 install = f'"{sys.executable}" -m pip install -q --no-deps torchinfo'
 if find_spec("torchinfo") is None and os.system(install) != 0:
-    raise RuntimeError("torchinfo did not arrive: check the network, then run this cell again.")
+    raise RuntimeError("No torchinfo arrived: check the network, then run again.")
 """
 
 
