@@ -1,7 +1,8 @@
 """The control group: networks that differ from ours in one thing, so that one thing can be seen.
 
     PlainBlock, PlainBottleneck   the blocks without their shortcut ([1] §3.3 "plain network")
-    BottleneckV1                  the bottleneck as first published: stride on the 1×1 ([1] Fig. 5)
+    BottleneckV1                  the bottleneck as first released: stride on the 1×1, which gives
+                                  the multiply-adds of [1] Table 1
     PaperUNet                     the U-Net as published: unpadded, ReLU, no batch norm ([2] Fig. 1)
 
 References

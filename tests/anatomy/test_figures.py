@@ -55,7 +55,7 @@ def test_strip_shows_the_strongest_channel_and_true_shapes():
     maps = torch.zeros(1, 5, 4, 6)
     maps[0, 3] = 1
     figure = stage_strip({"layer1": maps, "fc": torch.zeros(1, 10)}, torch.rand(3, 8, 8))
-    assert [axis.get_title() for axis in figure.axes] == ["x", "layer1 #3\n5×4×6"]
+    assert [axis.get_title() for axis in figure.axes] == ["x", "layer1 #3\n5×4×6\n0 … 1"]
     with pytest.raises(ValueError, match="no feature maps"):
         stage_strip({"fc": torch.zeros(1, 10)})
 

@@ -205,7 +205,7 @@ def _draw_u(ops: Sequence[Op], across: Sequence[Skip]) -> Drawing:
         level += scale
         _lead(drawing, last, key, shape_text(arrives), right)
         last = key
-    drawing.words("y", "y", (right, decoded + 0.62))
+    drawing.words("y", "y", (right, decoded + 0.78))
     _lead(drawing, last, "y", shape_text(ops[-1].shape), right)
     return drawing
 

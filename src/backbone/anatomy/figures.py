@@ -78,7 +78,7 @@ def show_map(
 
 
 def stage_strip(features: Mapping[str, Tensor], image: Tensor | None = None) -> Figure:
-    """Show each layer's strongest channel side by side, largest maps first, sizes true to scale.
+    """Show each layer's strongest channel side by side, each on a scale of its own.
 
     Args:
         features: name → maps (1, C, H, W), as `record_features` returns them.
@@ -91,7 +91,7 @@ def stage_strip(features: Mapping[str, Tensor], image: Tensor | None = None) -> 
     if not panels:
         raise ValueError("There are no feature maps (1, C, H, W) to show.")
     count = len(panels) + (image is not None)
-    figure, axes = plt.subplots(1, count, figsize=(1.45 * count, 1.95), squeeze=False)
+    figure, axes = plt.subplots(1, count, figsize=(1.45 * count, 2.05), squeeze=False)
     axes = list(axes.flat)
     if image is not None:
         show_image(axes[0], image)
@@ -100,7 +100,9 @@ def stage_strip(features: Mapping[str, Tensor], image: Tensor | None = None) -> 
         best = int(maps.abs().mean(dim=(1, 2)).argmax())
         show_map(axis, maps[best])
         channels, height, width = maps.shape
-        axis.set_title(f"{name} #{best}\n{channels}×{height}×{width}", fontsize=7.5)
+        signed = bool(maps[best].min() < 0)
+        shown = f"{channels}×{height}×{width}\n{_range(maps[best], signed)}"
+        axis.set_title(f"{name} #{best}\n{shown}", fontsize=7.5)
     return figure
 
 
