@@ -4,7 +4,8 @@
     python tools/make_data.py --scikit-image A.whl --stardist B.whl
 
 Both packages are only unpacked, never imported. The same input gives the same bytes, as long as
-Pillow is the same: another release may compress the same pixels into other bytes.
+Pillow is the same: another release may compress the same pixels into other bytes. The sets to
+train on are made by `make_training_data.py`.
 """
 
 from __future__ import annotations

@@ -79,6 +79,12 @@ def test_resnet18_is_a_column_with_eight_shortcuts_of_which_three_project():
         assert shape in words
 
 
+def test_a_stage_on_its_own_shows_its_blocks():
+    words = texts(draw_network(ResNet18().layer2, (1, 64, 56, 56)))
+    assert words.count("+") == 2 and words.count("1×1") == 1
+    assert "BasicBlock 64 → 128, stride 2" in words
+
+
 def test_shapes_follow_the_input_and_the_width():
     words = texts(draw_network(ResNet18(width=8), (1, 3, 64, 64)))
     assert "8×32×32" in words and "64×2×2" in words and "64×56×56" not in words

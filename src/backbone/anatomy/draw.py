@@ -146,7 +146,9 @@ def _draw_column(model: nn.Module, ops: Sequence[Op]) -> Drawing:
 def _fold(model: nn.Module, ops: Sequence[Op], shortcuts: dict[str, Skip]) -> list[_Stop]:
     """Turn steps into stops, and four or more equal blocks of a stage into one."""
     runs: list[list[_Stop]] = []
-    for name, group in steps(ops[1:], 2):
+    # Deep enough to see the blocks: "layer1.0" in a network, "0" in a stage on its own.
+    depth = max((name.count(".") + 1 for name in shortcuts), default=2)
+    for name, group in steps(ops[1:], depth):
         module = find_module(model, name) if name else None
         text = f"{type(module).__name__} {describe(module)}".strip() if module else ""
         stop = _Stop(name, name or group[-1].kind, text, group[-1].shape)
@@ -191,14 +193,14 @@ def _draw_u(ops: Sequence[Op], across: Sequence[Skip]) -> Drawing:
             sent = by_name[meet[out.name].entry].shape
             drawing.note(shape_text(sent), (0, -pitch * level), "above", color=style.SKIP)
             decoded = -pitch * level
-        elif scale > 0:  # pooling: between this level and the next
+        elif scale > 0 and all("pool" in op.kind for op in group):  # between two levels
             drawing.box(key, name, "", (left, -pitch * (level + 0.5)))
         elif scale < 0:  # upsampling: just below the place where the skip arrives
-            drawing.box(key, name, "", (right, -pitch * (level - 1) - 0.62))
-        elif i == bottom:
-            drawing.box(key, name, "", (0, -pitch * level), _size(out.shape))
-        elif i < bottom:
-            drawing.box(key, name, "", (left, -pitch * level), _size(out.shape))
+            decoded = -pitch * (level - 1) - 0.62
+            drawing.box(key, name, "", (right, decoded))
+        elif i <= bottom:  # a ResNet's stages halve the size themselves: one level further down
+            x = 0 if i == bottom else left
+            drawing.box(key, name, "", (x, -pitch * (level + scale)), _size(out.shape))
         else:
             decoded += 0.75
             drawing.box(key, name, "", (right, decoded), _size(out.shape, flat=0.8))

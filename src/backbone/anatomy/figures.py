@@ -182,6 +182,7 @@ def bars(values: Mapping[str, float], label: str, highlight: Sequence[str] = ())
     axis.invert_yaxis()
     axis.set_xlabel(label)
     axis.grid(axis="y", visible=False)
+    axis.set_axisbelow(True)
     return figure
 
 

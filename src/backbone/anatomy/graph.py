@@ -173,7 +173,12 @@ def steps(ops: Sequence[Op], depth: int) -> Iterator[tuple[str, list[Op]]]:
 
 
 def owner(module: str) -> str:
-    """Name the stage a module belongs to: "encode_layer1.5" → "encode_layer1"."""
+    """Name the stage a module belongs to: "encode_layer1.5" → "encode_layer1".
+
+    A stage of a U-Net's encoder may hold whole blocks: "encode_layer2.1.relu" → "encode_layer2".
+    """
+    if module.startswith("encode_layer"):
+        return module.split(".")[0]
     head, _, tail = module.rpartition(".")
     return head if tail.isdigit() and head else module
 

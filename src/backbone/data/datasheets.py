@@ -1,8 +1,9 @@
 """Datasheets: what each file is, where it comes from, and the hash that proves it is that file.
 
-`files/datasheets.json` is the one record; `files/README.md` is the same for people to read. Both
-are written by `tools/make_data.py`. The idea: T. Gebru et al., Datasheets for Datasets (2018),
-https://arxiv.org/abs/1803.09010
+`files/datasheets.json` is the one record of the pictures, `sets/datasheets.json` that of the sets
+to train on; the `README.md` beside each is the same for people to read. They are written by
+`tools/make_data.py` and `tools/make_training_data.py`. The idea: T. Gebru et al., Datasheets for
+Datasets (2018), https://arxiv.org/abs/1803.09010
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
-FILES = Path(__file__).parent / "files"
+FILES = Path(__file__).parent / "files"  # pictures
+SETS = Path(__file__).parent / "sets"  # sets of many pictures, to train on
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Datasheet:
     source_sha256: str
     made: str
     file: str
-    shape: tuple[int, ...]  # of the stored file: (H, W) or (H, W, 3)
+    shape: tuple[int, ...]  # of the stored picture or pictures: (H, W), (H, W, 3) or (N, H, W)
     dtype: str
     range: tuple[int, int]  # smallest and largest stored value
     bytes: int
@@ -87,8 +90,13 @@ class Datasheet:
 
 
 def datasheet_names() -> list[str]:
-    """Return the names `datasheet` knows."""
-    return list(_records())
+    """Return the names of the pictures `datasheet` knows."""
+    return list(_records(FILES))
+
+
+def dataset_names() -> list[str]:
+    """Return the names of the training sets `datasheet` knows."""
+    return list(_records(SETS))
 
 
 def datasheet(name: str) -> Datasheet:
@@ -99,7 +107,7 @@ def datasheet(name: str) -> Datasheet:
     """
     if not isinstance(name, str):
         raise TypeError(f"A datasheet is asked for by name, a string; got {name!r}.")
-    records = _records()
+    records = {**_records(FILES), **_records(SETS)}
     if name not in records:
         raise ValueError(
             f"There is no datasheet named {name!r}. Names: {', '.join(records)}.",
@@ -112,15 +120,36 @@ def open_checked(name: str) -> Image.Image:
     """Open the image file `name` after comparing its sha256 with the datasheet's.
 
     Raises:
+        FileNotFoundError, ValueError: as `read_checked`.
+    """
+    return Image.open(io.BytesIO(read_checked(name)))
+
+
+def open_arrays(name: str) -> dict[str, np.ndarray]:
+    """Open the set of arrays `name` after comparing its sha256 with the datasheet's.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_checked`.
+    """
+    with np.load(io.BytesIO(read_checked(name, SETS)), allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def read_checked(name: str, folder: Path | None = None) -> bytes:
+    """Return the bytes of the file `name` after comparing their sha256 with the datasheet's.
+
+    Raises:
         FileNotFoundError: the file is gone.
         ValueError: the file is not the one described; a changed picture would silently change
             every number computed from it.
     """
+    folder = FILES if folder is None else folder
     sheet = datasheet(name)
-    path = FILES / sheet.file
+    path = folder / sheet.file
+    tool = "make_data.py" if folder == FILES else "make_training_data.py"
     restore = (
-        f"To restore it: `git checkout -- src/backbone/data/files/{sheet.file}` in a clone, "
-        "reinstall the package elsewhere, or rebuild it with `python tools/make_data.py`."
+        f"To restore it: `git checkout -- src/backbone/data/{folder.name}/{sheet.file}` in a "
+        f"clone, reinstall the package elsewhere, or rebuild it with `python tools/{tool}`."
     )
     if not path.is_file():
         raise FileNotFoundError(
@@ -133,17 +162,17 @@ def open_checked(name: str) -> Image.Image:
             f"The data file {path} is not the one its datasheet describes: "
             f"expected sha256 {sheet.sha256}, found {found} ({len(content):,} bytes). {restore}"
         )
-    return Image.open(io.BytesIO(content))
+    return content
 
 
-def _records() -> dict[str, dict]:
-    """Return the raw datasheets by name, in the order of the file."""
-    path = FILES / "datasheets.json"
+def _records(folder: Path) -> dict[str, dict]:
+    """Return the raw datasheets of a folder by name, in the order of the file."""
+    path = folder / "datasheets.json"
     try:
         records = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise FileNotFoundError(
             f"The datasheets {path} are missing, so no data file can be checked. Restore them "
-            "with `git checkout -- src/backbone/data/files`, or reinstall the package."
+            f"with `git checkout -- src/backbone/data/{folder.name}`, or reinstall the package."
         ) from None
     return {record["name"]: record for record in records}
