@@ -16,10 +16,11 @@ SRC = Path(__file__).parent.parent / "src" / "backbone"
 ON_TOP = {"training", "experiments", "explorables", "exercises"}
 # What a room may import of ours. Rooms that are not listed here may import any but ON_TOP.
 MAY_IMPORT = {
-    "resnet": set(),
-    "unet": set(),
-    "variants": {"resnet", "unet"},
-    "resnet_unet": {"resnet", "unet"},
+    "checks": set(),
+    "resnet": {"checks"},
+    "unet": {"checks"},
+    "variants": {"checks", "resnet", "unet"},
+    "resnet_unet": {"checks", "resnet", "unet"},
 }
 MAY_STAND_ON_TOP = {  # these stand above the others
     "training": set(),
@@ -27,7 +28,7 @@ MAY_STAND_ON_TOP = {  # these stand above the others
     "explorables": ON_TOP,
     "exercises": ON_TOP,
 }
-TORCH_ONLY = {"resnet", "unet", "variants", "resnet_unet"}
+TORCH_ONLY = {"checks", "resnet", "unet", "variants", "resnet_unet"}
 OUTSIDE = {"tools", "tests", "book", "conftest"}
 
 

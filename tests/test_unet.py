@@ -162,7 +162,7 @@ def test_shapes(features, size, dtype, training):
 def test_refuses_inputs(bad, training):
     x, quoted = bad
     model = UNetModel(3, 2, 1).train(training)
-    refuses(lambda: model(x), "U-Net", quoted)
+    refuses(lambda: model(x), "UNetModel", quoted)
 
 
 @few

@@ -202,7 +202,7 @@ def test_paper_refuses_sizes_and_its_advice_works(size, across):
 def test_paper_refuses_inputs(bad, training):
     x, quoted = bad
     model = PaperUNet(3, 2, 1).train(training)
-    refuses(lambda: model(x), "U-Net", quoted)
+    refuses(lambda: model(x), "PaperUNet", quoted)
 
 
 @few

@@ -19,6 +19,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from backbone.checks import need_images, need_positive
+
 
 def conv3x3(in_planes: int, planes: int, stride: int = 1) -> nn.Conv2d:
     """3×3 convolution that keeps the size (padding 1), or divides it by `stride`."""
@@ -60,7 +62,7 @@ class BasicBlock(nn.Module):
 
     def __init__(self, in_planes: int, planes: int, stride: int = 1) -> None:
         super().__init__()
-        _need_positive(in_planes=in_planes, planes=planes, stride=stride)
+        need_positive(in_planes=in_planes, planes=planes, stride=stride)
         self.stride = stride
         self.conv1 = conv3x3(in_planes, planes, stride)
         self.bn1 = nn.BatchNorm2d(planes)
@@ -71,7 +73,7 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return relu(F(x) + shortcut(x))."""
-        _need_maps(x, self)
+        need_images(self, x, self.conv1, shrinks=self.stride)
         out = self.relu(self.bn1(self.conv1(x)))  # (N, planes, H/s, W/s)
         out = self.bn2(self.conv2(out))  # (N, planes, H/s, W/s)
 
@@ -103,7 +105,7 @@ class Bottleneck(nn.Module):
 
     def __init__(self, in_planes: int, planes: int, stride: int = 1) -> None:
         super().__init__()
-        _need_positive(in_planes=in_planes, planes=planes, stride=stride)
+        need_positive(in_planes=in_planes, planes=planes, stride=stride)
         self.stride = stride
         self.conv1 = conv1x1(in_planes, planes)
         self.bn1 = nn.BatchNorm2d(planes)
@@ -116,7 +118,7 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return relu(F(x) + shortcut(x))."""
-        _need_maps(x, self)
+        need_images(self, x, self.conv1, shrinks=self.stride)
         out = self.relu(self.bn1(self.conv1(x)))  # (N, planes, H, W)
         out = self.relu(self.bn2(self.conv2(out)))  # (N, planes, H/s, W/s)
         out = self.bn3(self.conv3(out))  # (N, 4·planes, H/s, W/s)
@@ -153,7 +155,7 @@ class ResNet(nn.Module):
         width: int = 64,
     ) -> None:
         super().__init__()
-        _need_positive(num_classes=num_classes, in_channels=in_channels, width=width)
+        need_positive(num_classes=num_classes, in_channels=in_channels, width=width)
         _need_blocks(block, num_blocks)
         self.in_planes = width  # what the next block receives; _make_layer moves it on
         self.stride = 32  # image pixels per pixel of layer4: five halvings
@@ -190,7 +192,7 @@ class ResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the class scores (logits; no softmax)."""
-        _need_maps(x, self)
+        need_images(self, x, self.conv1, shrinks=self.stride)
         x = self.relu(self.bn1(self.conv1(x)))  # (N, width, H/2, W/2)
         x = self.maxpool(x)  # (N, width, H/4, W/4)
 
@@ -229,50 +231,6 @@ def ResNet152(num_classes: int = 10, in_channels: int = 3, width: int = 64) -> R
     return ResNet(Bottleneck, [3, 8, 36, 3], num_classes, in_channels, width)
 
 
-def _need_maps(x: Tensor, module: BasicBlock | Bottleneck | ResNet) -> None:
-    """Say early and plainly what is wrong with an input (TypeError or ValueError)."""
-    who, weight = type(module).__name__, module.conv1.weight
-    if not isinstance(x, Tensor):
-        raise TypeError(
-            f"{who} needs a torch.Tensor, got {type(x).__name__}. "
-            "An image array becomes one with torch.from_numpy(a).permute(2, 0, 1)[None].float()."
-        )
-    if x.dim() != 4 or x.shape[1] != weight.shape[1]:
-        raise ValueError(
-            f"{who} needs images or maps as (N, {weight.shape[1]}, H, W), got {tuple(x.shape)}. "
-            "For a single image add the batch dimension with x[None]; for other channels build "
-            f"it with another in_{'channels' if isinstance(module, ResNet) else 'planes'}=…"
-        )
-    if 0 in x.shape:
-        raise ValueError(
-            f"{who} needs at least one image of at least 1×1 pixels, got {tuple(x.shape)}."
-        )
-    if x.dtype != weight.dtype:
-        raise TypeError(
-            f"{who}'s weights are {weight.dtype}, the input is {x.dtype}. "
-            "Convert the input with x.to(model.conv1.weight.dtype); bytes need x.float() / 255."
-        )
-    if x.device != weight.device:
-        raise ValueError(
-            f"{who}'s weights are on {weight.device}, the input is on {x.device}. "
-            "Move one to the other, e.g. with x.to(model.conv1.weight.device)."
-        )
-    if module.training and len(x) == 1 and max(x.shape[2:]) <= module.stride:
-        raise ValueError(
-            "In training mode batch norm needs more than one value per channel, but in "
-            f"{who} an input of {tuple(x.shape)} shrinks to 1×1. Use a batch of 2 or more, an "
-            f"image larger than {module.stride} pixels, or model.eval()."
-        )
-
-
-def _need_positive(**arguments: int) -> None:
-    for name, value in arguments.items():
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise TypeError(f"{name} must be a whole number (int), got {value!r}.")
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}.")
-
-
 def _need_blocks(block: type[nn.Module], num_blocks: Sequence[int]) -> None:
     if not (isinstance(block, type) and hasattr(block, "expansion")):
         raise TypeError(
@@ -285,5 +243,5 @@ def _need_blocks(block: type[nn.Module], num_blocks: Sequence[int]) -> None:
         raise ValueError(
             f"num_blocks needs one number for each of the four stages, got {list(num_blocks)}."
         )
-    _need_positive(**{f"num_blocks[{i}]": n for i, n in enumerate(num_blocks)})
-    _need_positive(**{f"{block.__name__}.expansion": block.expansion})
+    need_positive(**{f"num_blocks[{i}]": n for i, n in enumerate(num_blocks)})
+    need_positive(**{f"{block.__name__}.expansion": block.expansion})

@@ -20,9 +20,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 
+from backbone.checks import need_images, need_positive
 from backbone.resnet import ResNet, conv3x3
 from backbone.unet import join
 
@@ -110,7 +110,8 @@ class ResNetUNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return class scores for every pixel (logits; no softmax)."""
-        self._check_input(x)
+        bottom = self.encode_decode_layer
+        need_images(self, x, self.encode_layer1[0], shrinks=32, exact=True, smallest=bottom)
         enc1 = self.encode_layer1(x)  # (N, w, H/2, W/2)
         enc2 = self.encode_layer2(self.pool1(enc1))  # (N, e·w, H/4, W/4)
         enc3 = self.encode_layer3(enc2)  # (N, 2e·w, H/8, W/8)
@@ -201,25 +202,6 @@ class ResNetUNet(nn.Module):
                 stage.eval()
         return self
 
-    def _check_input(self, x: Tensor) -> None:
-        """Say early and plainly what is wrong with an input (TypeError or ValueError)."""
-        weight = self.encode_layer1[0].weight
-        _need_images(x, weight)
-        height, width = x.shape[2:]
-        if height % 32 or width % 32:
-            up = [-(-side // 32) * 32 for side in (height, width)]
-            raise ValueError(
-                "A ResNet halves the image five times, so height and width must be multiples of "
-                f"32; got {height}×{width}. Pad to {up[0]}×{up[1]}, e.g. with "
-                "pad_to_multiple(x, 32)."
-            )
-        if self.encode_decode_layer.training and len(x) == 1 and height == width == 32:
-            raise ValueError(
-                "In training mode batch norm needs more than one value per channel, but one image "
-                "of 32×32 shrinks to 1×1 at the bottom of the U. Use a batch of 2 or more, a "
-                "larger image, or model.eval()."
-            )
-
 
 def _need_arguments(encoder: ResNet, out_features: int) -> None:
     if not isinstance(encoder, ResNet):
@@ -227,36 +209,4 @@ def _need_arguments(encoder: ResNet, out_features: int) -> None:
             f"encoder must be a ResNet, got {encoder!r}. For example "
             "ResNetUNet(ResNet18(in_channels=1, width=8))."
         )
-    if not isinstance(out_features, int) or isinstance(out_features, bool):
-        raise TypeError(f"out_features must be a whole number (int), got {out_features!r}.")
-    if out_features < 1:
-        raise ValueError(f"out_features must be at least 1, got {out_features}.")
-
-
-def _need_images(x: Tensor, weight: Tensor) -> None:
-    """Refuse what the first convolution, with this weight, cannot take."""
-    if not isinstance(x, torch.Tensor):
-        raise TypeError(
-            f"ResNetUNet needs a torch.Tensor, got {type(x).__name__}. "
-            "A grey image array becomes one with torch.from_numpy(a)[None, None].float()."
-        )
-    if x.dim() != 4 or x.shape[1] != weight.shape[1]:
-        raise ValueError(
-            f"ResNetUNet needs images as (N, {weight.shape[1]}, H, W), got {tuple(x.shape)}. "
-            "For a single image add the batch dimension with x[None]; "
-            f"for other channels build its ResNet with in_channels=…, now {weight.shape[1]}."
-        )
-    if 0 in x.shape:
-        raise ValueError(
-            f"ResNetUNet needs at least one image that is not empty, got {tuple(x.shape)}."
-        )
-    if x.dtype != weight.dtype:
-        raise TypeError(
-            f"ResNetUNet's weights are {weight.dtype}, the input is {x.dtype}. "
-            "Convert the input with x.float(); bytes need x.float() / 255."
-        )
-    if x.device != weight.device:
-        raise ValueError(
-            f"ResNetUNet's weights are on {weight.device}, the input is on {x.device}. "
-            f'Move one to the other, e.g. with x.to("{weight.device}").'
-        )
+    need_positive(out_features=out_features)

@@ -19,6 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from backbone.checks import need_images, need_positive
+
 
 def conv_stage(in_channels: int, out_channels: int) -> nn.Sequential:
     """(3×3 convolution → batch norm → PReLU) twice: every stage of the U is one of these.
@@ -56,7 +58,7 @@ class UNetModel(nn.Module):
         self, in_features: int = 1, out_features: int = 2, init_features: int = 32
     ) -> None:
         super().__init__()
-        _need_positive(
+        need_positive(
             in_features=in_features, out_features=out_features, init_features=init_features
         )
         f = init_features
@@ -89,7 +91,7 @@ class UNetModel(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return class scores for every pixel (logits; no softmax)."""
-        self._check_input(x)
+        need_images(self, x, self.encode_layer1[0], shrinks=16, exact=True)
         enc1 = self.encode_layer1(x)  # (N, f, H, W)
         enc2 = self.encode_layer2(self.pool1(enc1))  # (N, 2f, H/2, W/2)
         enc3 = self.encode_layer3(self.pool2(enc2))  # (N, 4f, H/4, W/4)
@@ -103,23 +105,6 @@ class UNetModel(nn.Module):
         dec1 = self.decode_layer1(join(self.upconv1(dec2), enc1))  # (N, f, H, W)
 
         return self.out_layer(dec1)  # (N, out_features, H, W)
-
-    def _check_input(self, x: Tensor) -> None:
-        """Say early and plainly what is wrong with an input (TypeError or ValueError)."""
-        _need_images(x, self.encode_layer1[0].weight)
-        height, width = x.shape[2:]
-        if height % 16 or width % 16:
-            up = [-(-side // 16) * 16 for side in (height, width)]
-            raise ValueError(
-                "U-Net halves the image four times, so height and width must be multiples of 16; "
-                f"got {height}×{width}. Pad to {up[0]}×{up[1]}, e.g. with pad_to_multiple(x, 16)."
-            )
-        if self.training and len(x) == 1 and height == width == 16:
-            raise ValueError(
-                "In training mode batch norm needs more than one value per channel, but one image "
-                "of 16×16 shrinks to 1×1 at the bottom of the U. Use a batch of 2 or more, a "
-                "larger image, or model.eval()."
-            )
 
 
 def join(upsampled: Tensor, skipped: Tensor) -> Tensor:
@@ -142,7 +127,7 @@ def pad_to_multiple(x: Tensor, multiple: int = 16) -> Tensor:
     Raises:
         TypeError, ValueError: `multiple` is not a positive whole number, or x is not (N, C, H, W).
     """
-    _need_positive(multiple=multiple)
+    need_positive(multiple=multiple)
     height, width = _image_size(x)
     extra_h, extra_w = -height % multiple, -width % multiple
     sides = (extra_w // 2, extra_w - extra_w // 2, extra_h // 2, extra_h - extra_h // 2)
@@ -185,44 +170,9 @@ def crop_like(x: Tensor, reference: Tensor) -> Tensor:
     return x[..., top : top + h, left : left + w]
 
 
-def _need_images(x: Tensor, weight: Tensor) -> None:
-    """Refuse what the first convolution, with this weight, cannot take."""
-    if not isinstance(x, Tensor):
-        raise TypeError(
-            f"U-Net needs a torch.Tensor, got {type(x).__name__}. "
-            "A grey image array becomes one with torch.from_numpy(a)[None, None].float()."
-        )
-    if x.dim() != 4 or x.shape[1] != weight.shape[1]:
-        raise ValueError(
-            f"U-Net needs images as (N, {weight.shape[1]}, H, W), got {tuple(x.shape)}. "
-            "For a single image add the batch dimension with x[None]; "
-            f"for other channels build the network with in_features=…, now {weight.shape[1]}."
-        )
-    if 0 in x.shape:
-        raise ValueError(f"U-Net needs at least one image that is not empty, got {tuple(x.shape)}.")
-    if x.dtype != weight.dtype:
-        raise TypeError(
-            f"U-Net's weights are {weight.dtype}, the input is {x.dtype}. "
-            "Convert the input with x.float(); bytes need x.float() / 255."
-        )
-    if x.device != weight.device:
-        raise ValueError(
-            f"U-Net's weights are on {weight.device}, the input is on {x.device}. "
-            f'Move one to the other, e.g. with x.to("{weight.device}").'
-        )
-
-
 def _image_size(x: Tensor) -> tuple[int, int]:
     if not isinstance(x, Tensor):
         raise TypeError(f"Need a torch.Tensor of shape (N, C, H, W), got {type(x).__name__}.")
     if x.dim() != 4 or 0 in x.shape:
         raise ValueError(f"Need maps that are not empty, as (N, C, H, W); got {tuple(x.shape)}.")
     return x.shape[2], x.shape[3]
-
-
-def _need_positive(**arguments: int) -> None:
-    for name, value in arguments.items():
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise TypeError(f"{name} must be a whole number (int), got {value!r}.")
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}.")

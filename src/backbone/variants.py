@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from backbone.resnet import BasicBlock, Bottleneck, _need_maps
-from backbone.unet import _need_images, _need_positive, crop_like, join
+from backbone.checks import need_images, need_positive
+from backbone.resnet import BasicBlock, Bottleneck
+from backbone.unet import crop_like, join
 
 
 class PlainBlock(BasicBlock):
@@ -27,7 +28,7 @@ class PlainBlock(BasicBlock):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return relu(F(x)); compare `BasicBlock.forward`."""
-        _need_maps(x, self)
+        need_images(self, x, self.conv1, shrinks=self.stride)
         out = self.relu(self.bn1(self.conv1(x)))
         return self.relu(self.bn2(self.conv2(out)))
 
@@ -41,7 +42,7 @@ class PlainBottleneck(Bottleneck):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return relu(F(x)); compare `Bottleneck.forward`."""
-        _need_maps(x, self)
+        need_images(self, x, self.conv1, shrinks=self.stride)
         out = self.relu(self.bn1(self.conv1(x)))
         out = self.relu(self.bn2(self.conv2(out)))
         return self.relu(self.bn3(self.conv3(out)))
@@ -80,7 +81,7 @@ class PaperUNet(nn.Module):
         self, in_features: int = 1, out_features: int = 2, init_features: int = 64
     ) -> None:
         super().__init__()
-        _need_positive(
+        need_positive(
             in_features=in_features, out_features=out_features, init_features=init_features
         )
         f = init_features
@@ -102,7 +103,7 @@ class PaperUNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return class scores for the pixels whose whole surroundings were in the image."""
-        _need_images(x, self.encode_layer1[0].weight)
+        need_images(self, x, self.encode_layer1[0])
         paper_output_size(x.shape[2])  # both raise where the sizes do not fit
         paper_output_size(x.shape[3])
         enc1 = self.encode_layer1(x)  # 572 → 568
@@ -140,7 +141,7 @@ def paper_output_size(size: int) -> int:
         TypeError, ValueError: `size` is not a positive whole number; a pooling would meet an odd
             size, or nothing would be left.
     """
-    _need_positive(size=size)
+    need_positive(size=size)
     bottom = size
     for _ in range(4):
         bottom -= 4  # two convolutions
