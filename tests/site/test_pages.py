@@ -1,0 +1,208 @@
+"""Every page in a real browser: complete, quiet, legible, on desktop and phone, light and dark."""
+
+import re
+from itertools import pairwise
+from urllib.parse import urlsplit
+
+import pytest
+
+from conftest import NOTEBOOKS, PAGES, ROOT
+
+every_page = pytest.mark.parametrize("name", PAGES)
+
+
+@pytest.mark.parametrize("name", [*PAGES, "search"])
+def test_loads_without_errors_and_without_the_network(visit, name):
+    tab = visit()
+    page = tab.open(name)
+    page.evaluate("for (const i of document.images) i.loading = 'eager'")
+    page.wait_for_load_state("networkidle")
+    size = sum(len(r.body()) for r in tab.responses if r.ok and r.status == 200)
+    print(f"{name}: {len(tab.responses)} requests, {size / 1e3:.0f} kB, {len(tab.outside)} outside")
+    assert tab.outside == []
+    assert tab.errors == []
+    assert all(r.status < 400 for r in tab.responses), [r.url for r in tab.responses if not r.ok]
+    assert size < 2_000_000  # uncompressed, of which the theme takes 0.9 MB
+    broken = "[...document.images].filter(i => !i.naturalWidth).map(i => i.src)"
+    assert page.evaluate(broken) == []
+
+
+@pytest.mark.parametrize("name", [*PAGES, "search"])
+def test_no_sideways_scrolling(visit, name):
+    tab = visit()
+    page = tab.open(name)
+    for width in (1280, 768, 390, 360):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(60)
+        scroll = page.evaluate("document.documentElement.scrollWidth")
+        print(f"{name}: {width} px wide, content {scroll} px")
+        assert scroll <= width
+
+
+@every_page
+def test_structure_pictures_and_formulas(visit, name):
+    page = visit().open(name)
+    article = "document.querySelector('.bd-article')"
+    levels = page.evaluate(
+        f"[...{article}.querySelectorAll('h1,h2,h3,h4,h5,h6')].map(h => +h.tagName[1])"
+    )
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(b <= a + 1 for a, b in pairwise(levels)), "a heading level was jumped over"
+    pictures = page.evaluate(
+        f"""[...{article}.querySelectorAll('img, svg[role=img]')].map(
+            p => p.getAttribute('alt') ?? p.getAttribute('aria-label') ?? '')"""
+    )
+    print(f"{name}: {len(levels)} headings, {len(pictures)} pictures with alternative text")
+    for text in pictures:
+        assert len(text) >= 15 and not re.search(r"\.(png|svg|jpe?g)$", text), text
+    if name in NOTEBOOKS and name not in ("about-the-source",):
+        assert pictures, "a chapter without a picture"
+    html = page.content()
+    assert "mathjax" not in html.lower() and "cdn" not in re.sub(r"data:[^\"]*", "", html.lower())
+    text = page.inner_text(".bd-article")
+    assert not re.search(r"(?<!\\)\$[^$\n]{1,80}\$|\\frac|\\mathrm", text), "a formula as raw TeX"
+
+
+def test_formulas_are_mathml(visit):
+    tab, found = visit(), 0
+    for name in PAGES:
+        page = tab.open(name)
+        found += page.locator("math").count()
+        assert page.locator("math merror").count() == 0
+    print(found, "formulas")
+    assert found > 20
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_says_when_it_was_last_run(visit, name):
+    line = visit().open(name).inner_text(".last-run")
+    print(f"{name}: {line}")
+    assert re.fullmatch(r"Last run \d{4}-\d\d-\d\d · torch \d+\.\d+\.\d+ · \d+ s", line)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_launch_buttons_open_this_very_file(visit, name):
+    page = visit().open(name)
+    links = page.evaluate(
+        "[...document.querySelectorAll('.dropdown-launch-buttons a')].map(a => a.href)"
+    )
+    colab = next(link for link in links if "colab" in link)
+    binder = next(link for link in links if "mybinder" in link)
+    assert "/blob/main/" in colab and "/main?" in binder
+    path = colab.split("/blob/main/")[1]
+    assert path == f"book/en/{name}.ipynb" and (ROOT / path).is_file()
+    assert f"book/en/{name}.ipynb" in binder.replace("%2F", "/")
+
+
+def test_every_link_and_anchor_is_good(visit):
+    tab, targets, links, problems = visit(), {}, [], []
+    for name in [*PAGES, "search"]:
+        page = tab.open(name)
+        targets[name] = set(page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)"))
+        links += [
+            (name, href)
+            for href in page.evaluate("[...document.querySelectorAll('a[href]')].map(a => a.href)")
+        ]
+    outside = set()
+    for name, href in links:
+        parts = urlsplit(href)
+        if not href.startswith(tab.address):
+            outside.add(href)
+            if parts.scheme not in ("https", "mailto"):
+                problems.append((name, href, "not https"))
+            continue
+        target = parts.path.strip("/").removesuffix(".html") or "index"
+        if target in targets:
+            if parts.fragment and parts.fragment not in targets[target]:
+                problems.append((name, href, "no such anchor"))
+        elif tab.context.request.get(href.split("#")[0]).status != 200:
+            problems.append((name, href, "missing"))
+    print(f"{len(links)} links on {len(targets)} pages, {len(outside)} addresses outside")
+    assert len(links) > 200
+    assert problems == []
+
+
+CONTRAST = """
+(selectors) => {
+  const lum = ([r, g, b]) => [r, g, b].map(v => (v /= 255) <= 0.04045 ? v / 12.92
+      : ((v + 0.055) / 1.055) ** 2.4).reduce((s, v, i) => s + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+  const rgba = c => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = c;
+      canvas.fillRect(0, 0, 1, 1); return [...canvas.getImageData(0, 0, 1, 1).data]; };
+  const rgb = c => rgba(c).slice(0, 3);
+  // Every background behind an element, down to the first opaque one, laid over each other.
+  const ground = e => { const layers = [];
+      for (; e; e = e.parentElement) {
+        const c = rgba(getComputedStyle(e).backgroundColor);
+        if (c[3]) layers.push(c);
+        if (c[3] === 255) break;
+      }
+      return layers.reverse().reduce((below, c) =>
+          below.map((v, i) => (c[i] * c[3] + v * (255 - c[3])) / 255), [255, 255, 255]); };
+  const out = {};
+  for (const [name, selector] of Object.entries(selectors)) {
+    for (const e of document.querySelectorAll(selector)) {
+      if (!e.textContent.trim() || !e.offsetParent) continue;
+      const a = lum(rgb(getComputedStyle(e).color)), b = lum(ground(e));
+      const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+      if (!(name in out) || ratio < out[name]) out[name] = ratio;
+    }
+  }
+  return out;
+}
+"""
+TEXTS = {
+    "prose": ".bd-article p, .bd-article li",
+    "headings": ".bd-article h1, .bd-article h2, .bd-article h3",
+    "links": ".bd-article a",
+    "code": ".bd-article pre, .bd-article pre span, .bd-article code",
+    "tables": ".bd-article td, .bd-article th",
+    "callouts": ".callout, .callout *",
+    "sidebar": ".bd-sidebar-primary a, .bd-sidebar-primary p",
+    "contents": ".bd-sidebar-secondary a",
+    "footer": ".last-run, footer p",
+}
+
+
+@every_page
+def test_light_and_dark_are_different_and_legible(visit, name):
+    grounds = {}
+    for scheme in ("light", "dark"):
+        page = visit(scheme=scheme).open(name)
+        grounds[scheme] = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        ratios = page.evaluate(CONTRAST, TEXTS)
+        print(f"{name} {scheme}:", {k: round(v, 1) for k, v in ratios.items()})
+        assert {"prose", "links", "sidebar"} <= ratios.keys()
+        assert min(ratios.values()) >= 4.5, ratios
+    assert grounds["light"] != grounds["dark"]
+
+
+@every_page
+def test_drawings_keep_their_words_inside(visit, name):
+    page = visit().open(name)
+    outside = page.evaluate(
+        """[...document.querySelectorAll('.bd-article svg[role=img]')].flatMap(s => {
+             const box = s.getBoundingClientRect();
+             return [...s.querySelectorAll('text')].filter(t => {
+               const r = t.getBoundingClientRect();
+               return r.left < box.left - 1 || r.right > box.right + 1 || r.top < box.top - 1
+                 || r.bottom > box.bottom + 1; }).map(t => t.textContent); })"""
+    )
+    ids = page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")
+    drawings = page.locator(".bd-article svg[role=img]").count()
+    print(f"{name}: {drawings} drawings, {len(ids)} ids")
+    assert outside == []
+    assert len(ids) == len(set(ids)), "an id is used twice"
+    if name in ("resnet-architecture", "residual-blocks", "unet-architecture"):
+        assert drawings >= 1
+
+
+def test_drawings_follow_the_theme(visit):
+    colours = {}
+    for scheme in ("light", "dark"):
+        page = visit(scheme=scheme).open("unet-architecture")
+        colours[scheme] = page.evaluate(
+            "getComputedStyle(document.querySelector('.bd-article svg[role=img] text')).fill"
+        )
+    print(colours)
+    assert colours["light"] != colours["dark"]

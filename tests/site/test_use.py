@@ -1,0 +1,137 @@
+"""Using the site: search, keyboard, theme, details, a folder without a server, axe."""
+
+from itertools import pairwise
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from conftest import PAGES
+
+
+def test_search_finds_words_of_a_chapter(visit):
+    tab = visit()
+    for word, expected in (("nuclei", "unet-implementation"), ("bottleneck", "residual-blocks")):
+        page = tab.page
+        page.goto(f"{tab.address}/search.html?q={word}")
+        page.wait_for_selector("#search-results ul.search li a", timeout=10_000)
+        page.wait_for_function(
+            "document.querySelectorAll('#search-results ul.search li').length > 2", timeout=10_000
+        )
+        hrefs = page.eval_on_selector_all(
+            "#search-results ul.search li a", "l => l.map(a => a.href)"
+        )
+        print(f"{word}: {len(hrefs)} results")
+        assert any(expected in href for href in hrefs)
+        page.goto(next(href for href in hrefs if expected in href))
+        assert word in page.inner_text(".bd-article").lower()
+    assert tab.errors == [] and tab.outside == []
+
+
+def test_the_keyboard_reaches_everything(visit):
+    page = visit().open("resnet-architecture")
+    page.keyboard.press("Tab")
+    first = page.evaluate("document.activeElement.textContent.trim()")
+    assert "skip" in first.lower(), first
+    seen, outlined = set(), 0
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        look = page.evaluate(
+            """(() => { const e = document.activeElement, s = getComputedStyle(e);
+            const y = e.getBoundingClientRect().top + scrollY;
+            return [e.className + e.id + (e.href || '') + y, s.outlineStyle !== 'none'
+              && parseFloat(s.outlineWidth) > 0 || s.boxShadow !== 'none', e.tagName]; })()"""
+        )
+        seen.add(look[0])
+        outlined += look[1]
+    print(f"{len(seen)} different stops in 60 tabs, {outlined} with a visible focus")
+    assert len(seen) > 25
+    assert outlined >= 55
+
+
+def test_the_theme_switch_works_by_keyboard(visit):
+    page = visit().open("index")
+    themes = []
+    for _ in range(4):
+        themes.append(page.evaluate("document.documentElement.dataset.theme"))
+        page.locator("button.theme-switch-button").first.focus()
+        page.keyboard.press("Enter")
+    print(themes)
+    assert {"light", "dark"} <= set(themes)
+
+
+def test_hints_and_solutions_open(visit):
+    page = visit().open("residual-blocks")
+    boxes = page.locator(".bd-article details:not(.hide)")
+    count = boxes.count()
+    print(count, "hints and solutions")
+    assert count >= 8
+    box = boxes.nth(1)
+    assert not box.evaluate("d => d.open")
+    box.locator("summary").focus()
+    page.keyboard.press("Enter")
+    assert box.evaluate("d => d.open")
+    assert box.locator("pre").first.is_visible() or len(box.inner_text()) > 40
+
+
+def test_the_sidebar_opens_on_a_phone(visit):
+    page = visit(width=390).open("index")
+    link = page.locator(".bd-sidebar-primary a", has_text="Residual blocks").first
+    assert not link.is_visible()
+    page.locator("button.primary-toggle").first.click()
+    link.wait_for(state="visible")
+    link.click()
+    page.wait_for_url("**/residual-blocks.html")
+
+
+def test_every_page_leads_to_its_neighbours(visit):
+    tab = visit()
+    for before, after in pairwise(PAGES):
+        assert tab.open(before).locator(f"a.right-next[href$='{after}.html']").count() == 1
+
+
+def test_the_first_screen_shows_a_picture(visit):
+    page = visit().open("index")
+    top = page.evaluate("document.querySelector('.bd-article img').getBoundingClientRect().top")
+    print(f"first picture starts {top:.0f} px from the top")
+    assert top < 500
+    bottom = top + page.evaluate("document.querySelector('.bd-article img').offsetHeight")
+    print(f"and ends {bottom:.0f} px from the top")
+    assert bottom <= 800, "the whole picture is on the first screen of 1280×800"
+
+
+def test_code_can_be_copied(visit):
+    page = visit().open("unet-architecture")
+    buttons = page.locator("button.copybtn").count()
+    print(buttons, "copy buttons")
+    assert buttons > 10
+
+
+def test_it_opens_from_a_folder(browser, site):
+    context = browser.new_context()
+    errors, requests = [], []
+    page = context.new_page()
+    page.on("console", lambda m: m.type == "error" and errors.append(m.text))
+    page.on("pageerror", lambda e: errors.append(str(e)))
+    page.on("request", lambda r: requests.append(r.url))
+    for name in PAGES:
+        page.goto((site / f"{name}.html").as_uri(), wait_until="load")
+        assert page.inner_text("h1")
+    context.close()
+    outside = [url for url in requests if not url.startswith(("file:", "data:"))]
+    print(f"{len(PAGES)} pages, {len(requests)} requests, {len(outside)} outside")
+    assert outside == [] and errors == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", [*PAGES, "search"])
+def test_axe_finds_nothing_serious(visit, name, scheme):
+    page = visit(scheme=scheme).open(name)
+    # Highlighted code is thousands of equal spans: test_pages measures its contrast much faster.
+    prose = {"exclude": [[".highlight pre"]]}
+    result = Axe().run(page, context=prose, options={"resultTypes": ["violations"]})
+    found = result.response["violations"]
+    serious = [v for v in found if v["impact"] in ("serious", "critical")]
+    print(f"{name} {scheme}: {len(found)} violations, {len(serious)} serious")
+    for v in found:
+        print(f"  {v['impact']}: {v['id']} × {len(v['nodes'])}: {v['nodes'][0]['html'][:160]}")
+    assert serious == []
