@@ -264,6 +264,12 @@ def readme(sheets: Sequence[Datasheet]) -> str:
         "",
         f"The nuclei reached the book inside the package stardist; its notice is in `{NOTICE}`.",
     ]
+    return markdown(lines, sheets)
+
+
+def markdown(head: Sequence[str], sheets: Sequence[Datasheet]) -> str:
+    """Return lines of introduction, then a table for every datasheet."""
+    lines = list(head)
     for sheet in sheets:
         lines += ["", f"## {sheet.title} (`{sheet.name}`)", "", "| | |", "|---|---|"]
         lines += [

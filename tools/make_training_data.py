@@ -24,6 +24,7 @@ import numpy as np
 
 from backbone.data.datasheets import SETS, Datasheet
 from backbone.data.fashion import FULL, FULL_SHA256, SYSTEM_FOLDER, parse_idx
+from make_data import markdown, write
 
 PER_CLASS = {"train": 600, "test": 200}
 
@@ -272,17 +273,7 @@ def readme(sheets: Sequence[Datasheet]) -> str:
         "",
         f"The notices that travel with the data: {', '.join(f'`{name}`' for name in NOTICES)}.",
     ]
-    for sheet in sheets:
-        lines += ["", f"## {sheet.title} (`{sheet.name}`)", "", "| | |", "|---|---|"]
-        lines += [
-            f"| {heading} | {text.replace('|', '&#124;')} |" for heading, text in sheet.rows()
-        ]
-    return "\n".join(lines) + "\n"
-
-
-def write(path: Path, text: str) -> None:
-    """Write text with the same line ends on every system."""
-    path.write_text(text, encoding="utf-8", newline="\n")
+    return markdown(lines, sheets)
 
 
 if __name__ == "__main__":

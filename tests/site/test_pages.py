@@ -206,3 +206,13 @@ def test_drawings_follow_the_theme(visit):
         )
     print(colours)
     assert colours["light"] != colours["dark"]
+
+
+def test_tables_follow_the_dark(visit):
+    page = visit(scheme="dark").open("resnet-architecture")
+    grounds = page.evaluate(
+        """[...document.querySelectorAll('.cell_output .text_html')].map(
+            t => getComputedStyle(t).backgroundColor)"""
+    )
+    print(f"{len(grounds)} tables on {set(grounds)}")
+    assert grounds and set(grounds) == {"rgba(0, 0, 0, 0)"}
