@@ -2,6 +2,7 @@
 
 import contextlib
 import linecache
+import logging
 import re
 import statistics
 import sys
@@ -287,6 +288,10 @@ def test_solutions_run(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with contextlib.ExitStack() as after, torch.random.fork_rng():
         after.enter_context(matplotlib.rc_context())
         after.callback(pyplot.close, "all")
+        # What a chapter may set for its own kernel must not reach the other tests.
+        after.callback(torch.set_num_threads, torch.get_num_threads())
+        log = logging.getLogger("backbone.weights")
+        after.callback(log.setLevel, log.level)
         for cell in code_cells(notebook):
             run_code(cell.source, f"<{path.stem}: {cell.id}>", namespace)
             pyplot.close("all")
