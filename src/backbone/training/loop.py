@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from backbone.anatomy.hooks import evaluating
 from backbone.training.batches import Batches, Shuffled, need_count, need_pair
 from backbone.training.checkpoints import load_checkpoint, save_checkpoint
 from backbone.training.device import choose_device
@@ -154,18 +155,13 @@ def evaluate(
     _need_metric(metric)
     if device is None:
         device = next(model.parameters(), torch.empty(0)).device
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
     total, matrix = 0.0, 0
-    try:
+    with evaluating(model):
         for x, y in zip(images.split(batch_size), targets.split(batch_size), strict=True):
             x, y = x.to(device), y.to(device)
             output = model(x)  # (N, K) or (N, K, H, W)
             total += loss(output, y).item() * len(x)
             matrix = matrix + confusion_matrix(output, y)
-    finally:
-        for module, mode in modes:
-            module.training = mode
     return {"loss": total / len(images), "score": SCORES[metric](matrix)}
 
 
