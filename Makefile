@@ -3,7 +3,7 @@ PY := .venv/bin/python
 # The same surroundings in which `make notebooks` stores outputs, so that they compare equal.
 QUIET := PYTHONHASHSEED=0 TQDM_DISABLE=1 PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help setup browser book test serve notebooks bench lint clean
+.PHONY: help setup browser book test serve notebooks experiments bench lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -27,6 +27,9 @@ serve: book ## build, then serve the site on http://localhost:8000
 
 notebooks: setup ## run every notebook and store its outputs
 	@$(QUIET) $(PY) tools/run_notebooks.py $(ARGS)
+
+experiments: setup ## train everything the book reports, from five seeds (about an hour)
+	@tools/experiments.sh $(ARGS)
 
 bench: setup ## time and memory of our models beside a reference
 	@$(PY) tools/bench.py $(ARGS)

@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "unet": {"checks"},
     "variants": {"checks", "resnet", "unet"},
     "resnet_unet": {"checks", "resnet", "unet"},
+    "cifar_resnet": {"checks", "resnet", "variants"},
 }
 MAY_STAND_ON_TOP = {  # these stand above the others
     "training": set(),
@@ -28,7 +29,7 @@ MAY_STAND_ON_TOP = {  # these stand above the others
     "explorables": ON_TOP,
     "exercises": ON_TOP,
 }
-TORCH_ONLY = {"checks", "resnet", "unet", "variants", "resnet_unet"}
+TORCH_ONLY = {"checks", "resnet", "unet", "variants", "resnet_unet", "cifar_resnet"}
 OUTSIDE = {"tools", "tests", "book", "conftest"}
 
 

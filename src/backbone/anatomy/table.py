@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 
 import torch
 import torchinfo
@@ -14,6 +13,7 @@ from torch import nn
 from backbone.anatomy.describe import describe, shape_text
 from backbone.anatomy.graph import example_input, steps, trace
 from backbone.anatomy.hooks import find_module
+from backbone.anatomy.sheet import Sheet
 
 
 @dataclass(frozen=True)
@@ -49,33 +49,14 @@ class LayerTable(Sequence[Row]):
         return len(self.rows)
 
     def __repr__(self) -> str:
-        lines = [self.HEAD, *self._cells()]
-        wide = [max(len(line[i]) for line in lines) for i in range(len(self.HEAD))]
-        text = [
-            "  ".join(
-                c.rjust(w) if i > 3 else c.ljust(w)
-                for i, (c, w) in enumerate(zip(line, wide, strict=True))
-            ).rstrip()
-            for line in lines
-        ]
-        rule = "─" * max(map(len, text))
-        return "\n".join([text[0], rule, *text[1:-1], rule, text[-1]])
+        return repr(self._sheet())
 
     def _repr_html_(self) -> str:
-        def tr(cells: Sequence[str], tag: str) -> str:
-            # Numbers to the right; Jupyter's own style sheet would centre or right-align all.
-            return "".join(
-                f'<{tag} style="text-align:{"right" if i > 3 else "left"}"'
-                f"{' scope=col' if tag == 'th' else ''}>{escape(c)}</{tag}>"
-                for i, c in enumerate(cells)
-            )
+        return self._sheet()._repr_html_()
 
-        cells = list(self._cells())
-        body = "".join(f"<tr>{tr(row, 'td')}</tr>" for row in cells[:-1])
-        return (
-            f'<table class="layer-table"><thead><tr>{tr(self.HEAD, "th")}</tr></thead>'
-            f"<tbody>{body}</tbody><tfoot><tr>{tr(cells[-1], 'td')}</tr></tfoot></table>"
-        )
+    def _sheet(self) -> Sheet:
+        *rows, total = self._cells()
+        return Sheet(self.HEAD, rows, foot=total, words=4)
 
     def _cells(self) -> Iterator[tuple[str, ...]]:
         for row in [*self.rows, self.total]:

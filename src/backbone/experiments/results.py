@@ -1,0 +1,160 @@
+"""Results of an experiment: one JSON file, with everything needed to doubt it."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypedDict
+
+FOLDER = Path(__file__).parent / "results"
+FORMAT = 1
+
+
+class Run(TypedDict):
+    """One training, from one seed."""
+
+    config: dict[str, Any]
+    seed: int
+    seconds: float
+    curves: dict[str, list[float]]
+    final: dict[str, Any]
+
+
+class Results:
+    """The runs of an experiment, and how they were made.
+
+    Loop over it, or ask for some of the runs:
+
+        results = load_results("degradation")
+        results.select(depth=56, shortcut=None)         # runs with this configuration
+        results.values("test_error", depth=56)          # one number per run
+    """
+
+    def __init__(self, content: dict[str, Any]) -> None:
+        self.content = content
+        self.runs: list[Run] = content["runs"]
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(self.runs)
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    def __repr__(self) -> str:
+        c = self.content
+        seeds = {run["seed"] for run in self.runs}
+        kinds = {json.dumps(run["config"], sort_keys=True) for run in self.runs}
+        quick = " QUICK: only to see that it runs; the numbers mean nothing." if c["quick"] else ""
+        return (
+            f"{c['experiment']}: {len(self.runs)} runs, {len(kinds)} configurations, "
+            f"{len(seeds)} seeds, {sum(run['seconds'] for run in self.runs) / 60:.0f} minutes, "
+            f"torch {c['versions']['torch']}.{quick}"
+        )
+
+    def select(self, **config: object) -> list[Run]:
+        """Return the runs whose configuration has these values, in the order of their seeds.
+
+        Raises:
+            KeyError: no run has such an entry.
+            LookupError: no run has these values together.
+        """
+        for key in config:
+            known = {k for run in self.runs for k in run["config"]}
+            if key not in known:
+                raise KeyError(f"No run has {key!r}; there are {', '.join(sorted(known))}.")
+        found = [
+            run
+            for run in self.runs
+            if all(k in run["config"] and run["config"][k] == v for k, v in config.items())
+        ]
+        if not found:
+            said = ", ".join(f"{k}={v!r}" for k, v in config.items())
+            raise LookupError(f"No run of {self.content['experiment']} has {said}.")
+        return sorted(found, key=lambda run: run["seed"])
+
+    def values(self, name: str | Callable[[Run], float], **config: object) -> list[float]:
+        """Return a final number of every run with this configuration, one per seed.
+
+        Args:
+            name: of an entry in `final`, or a function of a run.
+            config: as in `select`.
+        """
+        runs = self.select(**config)
+        return [name(run) if callable(name) else run["final"][name] for run in runs]
+
+    def curves(self, name: str, **config: object) -> list[list[float]]:
+        """Return a curve of every run with this configuration: a list per seed."""
+        return [run["curves"][name] for run in self.select(**config)]
+
+
+def load_results(name: str | Path) -> Results:
+    """Return results: those that come with the book by name, your own by path.
+
+    Args:
+        name: "degradation", "fashion", "segmentation" or "backbone"; or the path of a JSON file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not a file of results in this format.
+    """
+    path = Path(name) if str(name).endswith(".json") else FOLDER / f"{name}.json"
+    if not path.is_file():
+        there = sorted(p.stem for p in FOLDER.glob("*.json"))
+        raise FileNotFoundError(
+            f"There are no results {str(name)!r}. The book has {', '.join(there) or 'none'}; your "
+            "own need the path of a .json file. To make them: python -m backbone.experiments --help"
+        )
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path.name} is not a JSON file, or is damaged: {error}.") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        found = content.get("format") if isinstance(content, dict) else None
+        raise ValueError(
+            f"{path.name} does not hold results in format {FORMAT} (found {found!r}). Make them "
+            "again with this version of the book."
+        )
+    return Results(content)
+
+
+def save_json(path: Path, content: object) -> None:
+    """Write a JSON file whole or not at all; lists of numbers stay on one line."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(to_json(content) + "\n")
+        Path(beside).chmod(0o644)  # mkstemp keeps a file to its owner
+        Path(beside).replace(path)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
+
+
+def to_json(content: object, indent: str = "") -> str:
+    """Return JSON that reads well and diffs well: a line per entry, plain lists on one line.
+
+    Raises:
+        ValueError: a number is not finite; JSON has no word for that.
+    """
+    deeper = indent + " "
+    if isinstance(content, dict) and content:
+        lines = (f"{deeper}{json.dumps(str(k))}: {to_json(v, deeper)}" for k, v in content.items())
+        return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
+    if isinstance(content, list) and any(isinstance(v, (dict, list)) for v in content):
+        return "[\n" + ",\n".join(deeper + to_json(v, deeper) for v in content) + f"\n{indent}]"
+    return json.dumps(content, ensure_ascii=False, allow_nan=False)
+
+
+def rounded(value: object, digits: int = 6) -> object:
+    """Return plain data with every float rounded to so many significant digits."""
+    if isinstance(value, float):
+        return float(f"{value:.{digits}g}")
+    if isinstance(value, dict):
+        return {k: rounded(v, digits) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [rounded(v, digits) for v in value]
+    return value
