@@ -16,21 +16,30 @@ from backbone.experiments.experiment import Config, Experiment, Outcome
 from backbone.training import evaluate, fit, seed_everything
 
 DEPTHS = (8, 20, 32, 44, 56)
-SETTINGS = {"width": 8, "batch_size": 50, "optimizer": "sgd", "lr": 0.1, "weight_decay": 1e-4}
+LRS = (0.03, 0.01)  # beside 0.1, to see whether the learning rate is to blame
+SETTINGS = {"width": 8, "batch_size": 50, "optimizer": "sgd", "weight_decay": 1e-4}
 
 Pair = tuple[Tensor, Tensor]
 
 
 def plan() -> list[Config]:
-    """Every depth without and with shortcuts; more time; the three options; another data set."""
+    """Every depth with and without shortcuts; options; time; learning rates; other pictures."""
 
-    def runs(shortcuts: tuple[str | None, ...], depths: tuple[int, ...], **rest: object) -> list:
+    def runs(
+        shortcuts: tuple[str | None, ...],
+        depths: tuple[int, ...],
+        data: str,
+        epochs: int,
+        lr: float = 0.1,
+    ) -> list[Config]:
+        rest = {"data": data, "epochs": epochs, "lr": lr}
         return [{"shortcut": s, "depth": d, **rest} for d in depths for s in shortcuts]
 
     return [
         *runs((None, "A"), DEPTHS, data="digits", epochs=10),
         *runs(("B", "C"), (20, 56), data="digits", epochs=10),
         *runs((None, "A"), (56,), data="digits", epochs=50),  # slow, or stuck?
+        *(c for lr in LRS for c in runs((None, *"ABC"), (56,), data="digits", epochs=10, lr=lr)),
         *runs((None, "A"), (20, 56), data="fashion", epochs=8),
     ]
 
@@ -71,6 +80,7 @@ def run(config: Config, seed: int, device: str | None, progress: bool) -> Outcom
         train,
         test,
         epochs=config["epochs"],
+        lr=config["lr"],
         **{k: v for k, v in SETTINGS.items() if k != "width"},
         seed=seed,
         device=device,

@@ -80,14 +80,31 @@ class Results:
 
         Args:
             name: of an entry in `final`, or a function of a run.
-            config: as in `select`.
+            config: as in `select`, and enough of it to leave a single configuration.
+
+        Raises:
+            KeyError, LookupError: as in `select`; or several configurations have these values.
         """
-        runs = self.select(**config)
+        runs = self._same(config)
         return [name(run) if callable(name) else run["final"][name] for run in runs]
 
     def curves(self, name: str, **config: object) -> list[list[float]]:
-        """Return a curve of every run with this configuration: a list per seed."""
-        return [run["curves"][name] for run in self.select(**config)]
+        """Return a curve of every run with this configuration, one per seed; see `values`."""
+        return [run["curves"][name] for run in self._same(config)]
+
+    def _same(self, config: dict[str, object]) -> list[Run]:
+        """Select, and refuse to mix configurations: their spread would mean nothing."""
+        runs = self.select(**config)
+        first = runs[0]["config"]
+        for run in runs:
+            if other := [
+                k for k in {**first, **run["config"]} if run["config"].get(k) != first.get(k)
+            ]:
+                raise LookupError(
+                    f"Several configurations have these values; they differ in {other[0]}: say "
+                    f"{other[0]}={first.get(other[0])!r} as well, for example."
+                )
+        return runs
 
 
 def load_results(name: str | Path) -> Results:
