@@ -96,3 +96,38 @@ def visit(browser, address):
     yield make
     for tab in made:
         tab.context.close()
+
+
+class Opened:
+    """One page, opened once in the light and once in the dark, for tests that only look."""
+
+    def __init__(self, name, browser, address):
+        self.name, self.tabs = name, {}
+        self.make = lambda scheme: Visit(
+            browser, address, viewport={"width": 1280, "height": 900}, color_scheme=scheme
+        )
+
+    def tab(self, scheme="light"):
+        if scheme not in self.tabs:
+            tab = self.tabs[scheme] = self.make(scheme)
+            page = tab.open(self.name)
+            page.evaluate("for (const i of document.images) i.loading = 'eager'")
+            page.wait_for_load_state("networkidle")
+        return self.tabs[scheme]
+
+    def page(self, scheme="light"):
+        return self.tab(scheme).page
+
+
+# pytest runs all tests of one page together, so each page is loaded twice and not twelve times.
+@pytest.fixture(scope="module")
+def opened(request, browser, address):
+    page = Opened(request.param, browser, address)
+    yield page
+    for tab in page.tabs.values():
+        tab.context.close()
+
+
+def every(pages):
+    """Run a test on each of these pages, with the page already open."""
+    return pytest.mark.parametrize("opened", pages, indirect=True, scope="module")

@@ -2,9 +2,6 @@
 
 from itertools import pairwise
 
-import pytest
-from axe_playwright_python.sync_playwright import Axe
-
 from conftest import PAGES
 
 
@@ -120,18 +117,3 @@ def test_it_opens_from_a_folder(browser, site):
     outside = [url for url in requests if not url.startswith(("file:", "data:"))]
     print(f"{len(PAGES)} pages, {len(requests)} requests, {len(outside)} outside")
     assert outside == [] and errors == []
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", [*PAGES, "search"])
-def test_axe_finds_nothing_serious(visit, name, scheme):
-    page = visit(scheme=scheme).open(name)
-    # Highlighted code is thousands of equal spans: test_pages measures its contrast much faster.
-    prose = {"exclude": [[".highlight pre"]]}
-    result = Axe().run(page, context=prose, options={"resultTypes": ["violations"]})
-    found = result.response["violations"]
-    serious = [v for v in found if v["impact"] in ("serious", "critical")]
-    print(f"{name} {scheme}: {len(found)} violations, {len(serious)} serious")
-    for v in found:
-        print(f"  {v['impact']}: {v['id']} × {len(v['nodes'])}: {v['nodes'][0]['html'][:160]}")
-    assert serious == []
