@@ -17,7 +17,9 @@ from backbone.training import evaluate, fit, seed_everything
 
 DEPTHS = (8, 20, 32, 44, 56)
 LRS = (0.03, 0.01)  # beside 0.1, to see whether the learning rate is to blame
-SETTINGS = {"width": 8, "batch_size": 50, "optimizer": "sgd", "weight_decay": 1e-4}
+# 52 divides the 1,352 digits. With 50 the last batch of each epoch would hold two pictures: batch
+# norm then normalises by their statistics, and that one step upsets the deep networks.
+SETTINGS = {"width": 8, "batch_size": 52, "optimizer": "sgd", "weight_decay": 1e-4}
 
 Pair = tuple[Tensor, Tensor]
 
@@ -40,8 +42,14 @@ def plan() -> list[Config]:
         *runs(("B", "C"), (20, 56), data="digits", epochs=10),
         *runs((None, "A"), (56,), data="digits", epochs=50),  # slow, or stuck?
         *(c for lr in LRS for c in runs((None, *"ABC"), (56,), data="digits", epochs=10, lr=lr)),
-        *runs((None, "A"), (20, 56), data="fashion", epochs=8),
+        *runs((None, "A"), (20, 56), data="fashion", epochs=4),
     ]
+
+
+def _most_seeds(config: Config) -> int | None:
+    """Five seeds for the main question, three for the long runs and the side questions."""
+    side = config["epochs"] > 10 or config["lr"] != 0.1 or config["data"] == "fashion"
+    return 3 if side else None
 
 
 def load(data: str) -> tuple[Pair, Pair]:
@@ -131,4 +139,5 @@ EXPERIMENT = Experiment(
     ),
     quick={"epochs": 1},
     common=SETTINGS,
+    most_seeds=_most_seeds,
 )
