@@ -35,6 +35,12 @@ def plan() -> list[Config]:
     ]
 
 
+def _most_seeds(config: Config) -> int | None:
+    """Five seeds with all skips and with none, three for the rest."""
+    main = config["data"] == "nuclei" and len(config["without"]) != 1
+    return None if main else 3
+
+
 def load(data: str) -> tuple[Batches, Pair]:
     """Return what to train on, and whole pictures to test on.
 
@@ -110,4 +116,5 @@ EXPERIMENT = Experiment(
     ),
     quick={"epochs": 1},
     common=SETTINGS,
+    most_seeds=_most_seeds,
 )
