@@ -17,7 +17,7 @@ from backbone.weights import load_trained
 
 TILE = 64  # pixels, height and width of a training tile
 TILES = (2, 4, 8, 16, 48)  # 48 are all there are
-LRS = (0.01, 0.03, 0.1)
+LRS = (0.03, 0.1, 0.3)
 PILOT_SEED = 100  # chooses learning rates, reports nothing
 SETTINGS = {"width": 8, "batch_size": 16, "optimizer": "adamw", "weight_decay": 1e-4, "steps": 40}
 
@@ -61,11 +61,11 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
 
 # The best of LRS for each, found in the runs with "lr" in their configuration (a test compares).
 BEST_LR = {
-    "unet": 0.03,
-    "resnet-unet": 0.03,
-    "resnet-unet, frozen": 0.03,
-    "resnet-unet, clothes": 0.03,
-    "resnet-unet, clothes, frozen": 0.03,
+    "unet": 0.1,
+    "resnet-unet": 0.1,
+    "resnet-unet, frozen": 0.1,
+    "resnet-unet, clothes": 0.1,
+    "resnet-unet, clothes, frozen": 0.3,
 }
 
 
