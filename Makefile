@@ -31,8 +31,9 @@ notebooks: setup ## run every notebook and store its outputs
 experiments: setup ## train everything the book reports, from five seeds (about an hour)
 	@tools/experiments.sh $(ARGS)
 
-bench: setup ## time and memory of our models beside a reference
+bench: browser ## time and memory of our models beside a reference; the engine in a browser
 	@$(PY) tools/bench.py $(ARGS)
+	@$(PY) tools/bench_engine.py
 
 lint: setup ## ruff: rules and format
 	@$(PY) -m ruff check .

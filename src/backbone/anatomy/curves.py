@@ -11,6 +11,7 @@ from matplotlib.colors import to_hex, to_rgb
 
 from backbone.anatomy import style
 
+FONT_SIZE = 9  # points, of the names
 Curves = Sequence[Sequence[float]]  # one per seed, all of the same length
 
 
@@ -35,17 +36,16 @@ def show_curves(
         axis: where to draw; a new figure if None.
 
     Raises:
-        ValueError: nothing to draw, or curves of one group differ in length.
+        ValueError: nothing to draw, curves of one group differ in length, or a number cannot be
+            drawn: not finite, or not positive on a logarithmic axis.
     """
-    if not groups or not all(groups.values()):
-        raise ValueError("show_curves needs at least one group with at least one curve.")
+    drawn = {name: _values(name, curves, xlabel, log) for name, curves in groups.items()}
+    if not drawn:
+        raise ValueError("show_curves needs at least one group.")
     axis = axis or plt.subplots(figsize=(6.4, 3.6))[1]
     shades = _shades(list(groups))
     ends = []
-    for name, curves in groups.items():
-        if len({len(curve) for curve in curves}) != 1:
-            raise ValueError(f"The curves of {name!r} differ in length: one number per {xlabel}.")
-        values = np.asarray(curves, dtype=float)  # (seeds, epochs)
+    for name, values in drawn.items():
         epochs = np.arange(1, values.shape[1] + 1)
         color = (colors or {}).get(name) or shades[name]
         look = "--" if name in dashed else "-"
@@ -62,12 +62,28 @@ def show_curves(
     return axis
 
 
+def _values(name: str, curves: Curves, xlabel: str, log: bool) -> np.ndarray:
+    """Return a group's curves as (seeds, epochs), or say why they cannot be drawn."""
+    lengths = {len(curve) for curve in curves}
+    if not any(lengths):
+        raise ValueError(f"{name!r} needs at least one curve with at least one number.")
+    if len(lengths) > 1:
+        raise ValueError(f"The curves of {name!r} differ in length: one number per {xlabel}.")
+    values = np.asarray(curves, dtype=float)
+    bad = ~np.isfinite(values) | (log & (values <= 0))
+    if bad.any():
+        place = "on a logarithmic axis; log=False can show it" if log else "as a point"
+        raise ValueError(f"A curve of {name!r} has {values[bad][0]}, which has no place {place}.")
+    return values
+
+
 def _shades(names: Sequence[str]) -> dict[str, str]:
     """Return a colour for each name: one hue per kind, from light to full within a kind."""
     kinds: dict[str, list[str]] = {}
     for name in names:
-        hue = style.GREY if name.startswith("plain") else style.MAIN
-        kinds.setdefault(style.SKIP if name.lower().startswith("res") else hue, []).append(name)
+        starts = name.lower().startswith
+        hue = style.GREY if starts("plain") else style.SKIP if starts("res") else style.MAIN
+        kinds.setdefault(hue, []).append(name)
     return {
         name: _mixed(hue, "#ffffff", 0.6 * (1 - (i + 1) / len(members)))
         for hue, members in kinds.items()
@@ -85,7 +101,7 @@ def _name_ends(axis: Axes, ends: list[tuple[float, str, str]]) -> None:
     """Write each name to the right of its curve, moved apart where they would collide."""
     place = axis.transData.transform
     axis.figure.canvas.draw()  # the limits are known only now
-    height = 13  # of a line of text, in pixels at the book's resolution
+    height = FONT_SIZE * 1.3 * axis.figure.dpi / 72  # of a line of text, in pixels
     last = -np.inf
     right = axis.get_xlim()[1]
     for value, name, color in sorted(ends):
@@ -97,5 +113,5 @@ def _name_ends(axis: Axes, ends: list[tuple[float, str, str]]) -> None:
             xycoords="axes fraction",
             color=_mixed(color, style.INK, 0.45),  # text needs more contrast than a line
             va="center",
-            fontsize=9,
+            fontsize=FONT_SIZE,
         )

@@ -3,7 +3,7 @@
     python -m backbone.experiments degradation --seeds 5
 
     results = load_results("degradation")           # those that come with the book
-    results.values("test_error", depth=56, shortcut=None, data="digits", epochs=10)
+    results.values("test_error", depth=56, shortcut=None, data="digits", epochs=10, lr=0.1)
 
 The results in the book were made by these very commands; see `make experiments`.
 """

@@ -78,18 +78,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{label(task.config)} seed={task.seed}")
         return 0
     torch.set_num_threads(a.threads)
-    if a.confirm:
-        return confirm(experiment, out, a.only, a.device, not a.quiet)
     try:
+        if a.confirm:
+            return confirm(experiment, out, a.only, a.device, not a.quiet)
         with joined() as processes:
             results = perform(
                 experiment, todo, out, processes, a.device, a.keep, a.quick, not a.quiet
             )
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, FileNotFoundError, ArithmeticError) as error:  # the last: a run diverged
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"Stopped. What is done lies in {out.with_suffix('.runs')}; call again to go on.")
+        kept = f" What is done lies in {out.with_suffix('.runs')}; call again to go on."
+        print("Stopped." + ("" if a.confirm else kept))
         return 130
     if results is not None:
         print(f"{results}\nWritten to {out}.")

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -54,7 +55,9 @@ def joined() -> Iterator[Processes]:
     if "TORCHELASTIC_RUN_ID" not in os.environ and "WORLD_SIZE" not in os.environ:
         yield Processes()
         return
-    dist.init_process_group("gloo")  # only results travel, so the CPU's engine does on GPUs too
+    # Only results travel, so the CPU's engine does on GPUs too. Who is done first waits for the
+    # others at the end, perhaps for longer than the usual half hour.
+    dist.init_process_group("gloo", timeout=timedelta(days=7))
     try:
         yield Processes(dist.get_rank(), dist.get_world_size())
     finally:

@@ -29,8 +29,8 @@ class Results:
     Loop over it, or ask for some of the runs:
 
         results = load_results("degradation")
-        results.select(depth=56, shortcut=None)         # runs with this configuration
-        results.values("test_error", depth=56)          # one number per run
+        results.select(depth=56, shortcut=None)         # runs with these values, whatever the rest
+        results.values("test_error", depth=56, …)       # a number per seed of one configuration
     """
 
     def __init__(self, content: dict[str, Any]) -> None:
@@ -57,6 +57,9 @@ class Results:
     def select(self, **config: object) -> list[Run]:
         """Return the runs whose configuration has these values, in the order of their seeds.
 
+        None also finds configurations without such an entry: in "backbone", `lr=None` leaves out
+        the pilot, whose runs alone say which learning rate they took.
+
         Raises:
             KeyError: no run has such an entry.
             LookupError: no run has these values together.
@@ -66,9 +69,7 @@ class Results:
             if key not in known:
                 raise KeyError(f"No run has {key!r}; there are {', '.join(sorted(known))}.")
         found = [
-            run
-            for run in self.runs
-            if all(k in run["config"] and run["config"][k] == v for k, v in config.items())
+            run for run in self.runs if all(run["config"].get(k) == v for k, v in config.items())
         ]
         if not found:
             said = ", ".join(f"{k}={v!r}" for k, v in config.items())
@@ -83,14 +84,19 @@ class Results:
             config: as in `select`, and enough of it to leave a single configuration.
 
         Raises:
-            KeyError, LookupError: as in `select`; or several configurations have these values.
+            KeyError: as in `select`; or nothing of that name was measured.
+            LookupError: as in `select`; or several configurations have these values.
         """
         runs = self._same(config)
+        if not callable(name):
+            _need_name(name, runs[0]["final"])
         return [name(run) if callable(name) else run["final"][name] for run in runs]
 
     def curves(self, name: str, **config: object) -> list[list[float]]:
         """Return a curve of every run with this configuration, one per seed; see `values`."""
-        return [run["curves"][name] for run in self._same(config)]
+        runs = self._same(config)
+        _need_name(name, runs[0]["curves"])
+        return [run["curves"][name] for run in runs]
 
     def _same(self, config: dict[str, object]) -> list[Run]:
         """Select, and refuse to mix configurations: their spread would mean nothing."""
@@ -107,6 +113,11 @@ class Results:
         return runs
 
 
+def _need_name(name: str, there: dict[str, Any]) -> None:
+    if name not in there:
+        raise KeyError(f"Nothing was measured under {name!r}; there are {', '.join(there)}.")
+
+
 def load_results(name: str | Path) -> Results:
     """Return results: those that come with the book by name, your own by path.
 
@@ -119,7 +130,7 @@ def load_results(name: str | Path) -> Results:
     """
     path = Path(name) if str(name).endswith(".json") else FOLDER / f"{name}.json"
     if not path.is_file():
-        there = sorted(p.stem for p in FOLDER.glob("*.json"))
+        there = sorted(p.stem for p in FOLDER.glob("*.json") if p.name != "schema.json")
         raise FileNotFoundError(
             f"There are no results {str(name)!r}. The book has {', '.join(there) or 'none'}; your "
             "own need the path of a .json file. To make them: python -m backbone.experiments --help"

@@ -91,9 +91,13 @@ def perform(
 
     Returns:
         The results, in the first process; None in the others.
+
+    Raises:
+        ValueError: a run came to a number that is not finite, or a kept run is damaged.
     """
     device = str(choose_device(processes.device(device)))
-    stamp = {"code": fingerprint(experiment.modules), "versions": versions(), "device": device}
+    kind = device.partition(":")[0]  # "cuda:0" and "cuda:1" may take each other's runs
+    stamp = {"code": fingerprint(experiment.modules), "versions": versions(), "device": kind}
     folder = out.with_suffix(".runs")
     folder.mkdir(parents=True, exist_ok=True)
     mine, done = processes.mine(todo), []
@@ -103,8 +107,8 @@ def perform(
             part = folder / f"{_key(task, stamp)}.json"
             wanted = keep and keep / file_name(task.config, task.seed)
             if not part.is_file() or (wanted and not wanted.is_file()):
-                save_json(part, _do(experiment, task, device, progress, wanted))
-            done.append((task.number, json.loads(part.read_text("utf-8"))))
+                _save(part, _do(experiment, task, device, wanted))
+            done.append((task.number, _read(part)))
     runs = [run for _, run in sorted(processes.gather(done), key=lambda pair: pair[0])]
     if not processes.first:
         return None
@@ -116,7 +120,7 @@ def perform(
         "common": experiment.common,
         "versions": stamp["versions"],
         "machine": {
-            "device": device.partition(":")[0],
+            "device": kind,
             "threads": torch.get_num_threads(),
             "processes": processes.count,
             "cpus": os.cpu_count(),
@@ -132,9 +136,7 @@ def perform(
     return Results(content)
 
 
-def _do(
-    experiment: Experiment, task: Task, device: str, progress: bool, keep: Path | None
-) -> dict[str, Any]:
+def _do(experiment: Experiment, task: Task, device: str, keep: Path | None) -> dict[str, Any]:
     began = time.perf_counter()
     outcome = experiment.run(task.config, task.seed, device, False)
     run = Run(
@@ -149,6 +151,21 @@ def _do(
         state = {k: v.contiguous() for k, v in outcome.model.state_dict().items()}
         save_file(state, keep)
     return dict(run)
+
+
+def _save(part: Path, run: dict[str, Any]) -> None:
+    try:
+        save_json(part, run)
+    except ValueError as error:
+        what = f"{label(run['config'])} seed={run['seed']}"
+        raise ValueError(f"The run {what} came to a number that is not finite: {error}") from error
+
+
+def _read(part: Path) -> dict[str, Any]:
+    try:
+        return json.loads(part.read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{part} is damaged ({error}). Delete it and call again.") from error
 
 
 def _key(task: Task, stamp: dict[str, Any]) -> str:
