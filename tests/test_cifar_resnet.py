@@ -121,7 +121,7 @@ def test_parameters_of_the_papers_table_6(depth, millions):
 
 
 @pytest.mark.parametrize("depth", [8, 14, 20])
-@pytest.mark.parametrize("shortcut", ["A", "B", "C"])
+@pytest.mark.parametrize("shortcut", ["A", "B"])  # C draws for more projections
 def test_twins_of_one_seed_start_out_equal(depth, shortcut):
     plain, other = net(None, depth, seed=3).state_dict(), main_path(net(shortcut, depth, seed=3))
     assert list(plain) == list(other)

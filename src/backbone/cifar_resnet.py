@@ -113,8 +113,9 @@ class CifarResNet(nn.Module):
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
         self.fc = nn.Linear(width * 4, num_classes)
 
-        # Every shortcut drew its random numbers by now, kept or not. What follows draws for the
-        # main path first, so that plain and residual networks of one seed start out equal.
+        # The main path draws first, so that the plain network and options A and B start out equal
+        # from one seed: each of their blocks has drawn for a projection by now, kept or not. (C
+        # has more of them.)
         main = [m for name, m in self.named_modules() if "downsample" not in name.split(".")]
         for module in (*main, *(m for m in self.modules() if m not in set(main))):
             if isinstance(module, nn.Conv2d):
