@@ -9,12 +9,15 @@ from html import unescape
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 import yaml
 from docutils import nodes
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "book" / "_ext"))
 from backbone_site.callouts import callout_kind
+from backbone_site.images import shrink
 from backbone_site.last_run import last_run_line
 from backbone_site.svg import dark_twin, inline_svg, palette, themed
 from backbone_site.words import NAMES
@@ -201,6 +204,28 @@ def test_drawings_use_only_colours_that_the_style_sheet_declares(site):
     print(declared)
     assert used
     assert set(declared.values()) == {3}, "each needs a light, a dark and a printed colour"
+
+
+def test_pictures_become_smaller_and_stay_the_same(tmp_path):
+    images = tmp_path / "_images"
+    images.mkdir()
+    chance = np.random.default_rng(0)
+    flat = np.kron(chance.integers(0, 255, (8, 8, 3)), np.ones((40, 40, 1))).astype(np.uint8)
+    Image.fromarray(flat).save(images / "flat.png", compress_level=1)
+    Image.fromarray(np.zeros((1, 1), np.uint8)).save(images / "dot.png")
+    before = {p.name: p.stat().st_size for p in images.iterdir()}
+    page = tmp_path / "zh" / "page.html"
+    page.parent.mkdir()
+    page.write_text('<img src="../_images/flat.png"> <a href="other/flat.png">', "utf-8")
+    saved = shrink(tmp_path)
+    after = {p.name: p.stat().st_size for p in images.iterdir()}
+    print(before, "→", after, f"{saved} bytes saved")
+    assert saved == sum(before.values()) - sum(after.values()) > 0
+    assert "flat.webp" in after and "flat.png" not in after
+    with Image.open(images / "flat.webp") as picture:
+        np.testing.assert_array_equal(np.asarray(picture.convert("RGB")), flat)
+    text = page.read_text("utf-8")
+    assert text == '<img src="../_images/flat.webp"> <a href="other/flat.png">'
 
 
 def test_pictures_hold_their_place_and_load_late(site):
