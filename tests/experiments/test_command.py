@@ -136,7 +136,10 @@ def test_it_runs_and_says_where(tiny, capsys, tmp_path, monkeypatch):
     assert read(tmp_path / "tiny.json")["quick"] is True
 
 
-def test_ctrl_c_says_what_is_kept_and_a_second_call_goes_on(monkeypatch, capsys, tmp_path):
+def test_ctrl_c_says_what_is_kept_and_a_second_call_goes_on(request, monkeypatch, capsys, tmp_path):
+    # Started in the background, as some CI does, a process ignores Ctrl+C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     out = tmp_path / "t.json"
     first = Tiny(3, lambda: os.kill(os.getpid(), signal.SIGINT))
     monkeypatch.setitem(EXPERIMENTS, "tiny", first.experiment)
