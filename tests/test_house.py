@@ -17,12 +17,13 @@ ON_TOP = {"training", "experiments", "explorables", "exercises"}
 # What a room may import of ours. Rooms that are not listed here may import any but ON_TOP.
 MAY_IMPORT = {
     "checks": set(),
+    "record": set(),
     "resnet": {"checks"},
     "unet": {"checks"},
     "variants": {"checks", "resnet", "unet"},
     "resnet_unet": {"checks", "resnet", "unet"},
     "cifar_resnet": {"checks", "resnet", "variants"},
-    "tiling": {"checks", "unet"},
+    "tiling": {"anatomy", "checks", "unet"},
 }
 MAY_STAND_ON_TOP = {  # these stand above the others
     "training": set(),

@@ -39,6 +39,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from backbone.anatomy.hooks import evaluating
 from backbone.checks import need_positive
 from backbone.unet import crop_like, pad_to_multiple
 
@@ -109,7 +110,7 @@ def predict_tiled(
     places = [(row, column) for row in rows for column in columns]
 
     scores = None
-    with _evaluating(model), _noting_sizes(model) as sizes, torch.no_grad():
+    with evaluating(model), _noting_sizes(model) as sizes, torch.no_grad():
         for i in tqdm(range(0, len(places), batch_size), unit="batch", disable=not progress):
             batch = places[i : i + batch_size]
             x = torch.stack([source[:, row.window, column.window] for row, column in batch])
@@ -162,18 +163,6 @@ def _mirrored(image: Tensor, border: int, dim: int) -> Tensor:
     period = max(2 * (size - 1), 1)  # there and back again
     at = torch.arange(-border, size + border, device=image.device) % period
     return image.index_select(dim, torch.minimum(at, period - at) if size > 1 else at)
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode while the block lasts; then every module's own mode again."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 @contextmanager

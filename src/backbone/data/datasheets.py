@@ -9,22 +9,22 @@ Datasets (2018), https://arxiv.org/abs/1803.09010
 from __future__ import annotations
 
 import hashlib
-import html
 import io
 import json
-import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from backbone.record import Record
+
 FILES = Path(__file__).parent / "files"  # pictures
 SETS = Path(__file__).parent / "sets"  # sets of many pictures, to train on
 
 
-@dataclass(frozen=True)
-class Datasheet:
+@dataclass(frozen=True, repr=False)
+class Datasheet(Record):
     """The record of one data file; prints as text and shows as a table in a notebook."""
 
     name: str
@@ -62,31 +62,6 @@ class Datasheet:
             ("sha256", self.sha256),
             ("Load with", self.loader),
         ]
-
-    def __str__(self) -> str:
-        """Return the sheet as aligned text."""
-        width = max(len(heading) for heading, _ in self.rows())
-        lines = [
-            textwrap.fill(
-                f"{heading:<{width}}  {text}",
-                width=96,
-                subsequent_indent=" " * (width + 2),
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
-            for heading, text in self.rows()
-        ]
-        return "\n".join([self.title, "─" * len(self.title), *lines])
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        cells = "".join(
-            f'<tr><th style="text-align:left;white-space:nowrap">{html.escape(heading)}</th>'
-            f'<td style="text-align:left;overflow-wrap:anywhere">{html.escape(text)}</td></tr>'
-            for heading, text in self.rows()
-        )
-        return f"<table><caption>{html.escape(self.title)}</caption>{cells}</table>"
 
 
 def datasheet_names() -> list[str]:

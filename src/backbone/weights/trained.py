@@ -8,9 +8,7 @@ written by `tools/make_weights.py`. The idea: M. Mitchell et al., Model Cards fo
 from __future__ import annotations
 
 import hashlib
-import html
 import json
-import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from backbone.record import Record
 from backbone.resnet import ResNet18
 from backbone.resnet_unet import ResNetUNet
 from backbone.unet import UNetModel
@@ -43,8 +42,8 @@ class Score:
     before_rounding: float  # with the weights in single precision
 
 
-@dataclass(frozen=True)
-class ModelCard:
+@dataclass(frozen=True, repr=False)
+class ModelCard(Record):
     """The record of one trained network; prints as text and shows as a table in a notebook."""
 
     name: str
@@ -78,23 +77,6 @@ class ModelCard:
             ("File", f"{self.file}, {self.dtype}, {self.bytes:,} bytes"),
             ("sha256", self.sha256),
         ]
-
-    def __str__(self) -> str:
-        """Return the card as text."""
-        lines = [self.title]
-        for heading, text in self.rows():
-            lines.append(textwrap.fill(f"{heading}: {text}", 96, subsequent_indent="    "))
-        return "\n".join(lines)
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left;vertical-align:top'>{html.escape(h)}</th>"
-            f"<td style='text-align:left;overflow-wrap:anywhere'>{html.escape(t)}</td></tr>"
-            for h, t in self.rows()
-        )
-        return f"<table><caption>{html.escape(self.title)}</caption>{rows}</table>"
 
 
 def trained_names() -> list[str]:
