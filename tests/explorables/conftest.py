@@ -1,4 +1,4 @@
-"""A page in a real browser that holds the engine, and a way to ask it to run a model."""
+"""A page in a real browser that holds the engine, and pages that hold one figure each."""
 
 import shutil
 from pathlib import Path
@@ -29,3 +29,43 @@ def engine(browser, tmp_path_factory):
         page.goto(f"{address}/index.html")
         page.wait_for_function("window.check !== undefined")  # as is, it would be called
         yield EnginePage(page, folder)
+
+
+@pytest.fixture
+def figure_page(browser, tmp_path):
+    """Open a figure alone in a page, from a folder: `figure_page(SkipSurgery(), width=360)`.
+
+    The page fails the test if it reports an error or asks for anything but itself.
+    """
+    opened, complaints = [], []
+
+    def open_page(
+        widget, width=1280, scheme="light", reduced=False, lang="en", ready=True, script=None
+    ):
+        file = widget.save_page(tmp_path / f"figure{len(opened)}.html", language=lang)
+        context = browser.new_context(
+            viewport={"width": width, "height": 900},
+            color_scheme=scheme,
+            reduced_motion="reduce" if reduced else "no-preference",
+        )
+        opened.append(context)
+        page = context.new_page()
+        if script:  # runs before the page's own, for example to take Worker away
+            page.add_init_script(script)
+        page.on("console", lambda m: m.type == "error" and complaints.append(m.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "request",
+            lambda r: (
+                r.url.startswith(("data:", "blob:", file.as_uri())) or complaints.append(r.url)
+            ),
+        )
+        page.goto(file.as_uri())
+        if ready:
+            page.wait_for_selector('.explorable[data-ready="true"]', timeout=30_000)
+        return page
+
+    yield open_page
+    for context in opened:
+        context.close()
+    assert complaints == []

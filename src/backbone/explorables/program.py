@@ -18,7 +18,8 @@ from backbone.explorables.folding import fold_batch_norms
 from backbone.explorables.operations import Step, translate
 from backbone.explorables.tracing import Traced, run_and_trace
 
-DTYPES = {"float16": "<f2", "float32": "<f4"}  # little-endian, as in every browser of today
+# Little-endian, as in every browser of today. What "int8" cannot hold, it keeps as float32.
+DTYPES = {"float16": "<f2", "float32": "<f4", "int8": "<f4"}
 
 
 @dataclass(frozen=True)
@@ -27,15 +28,18 @@ class Program:
 
     `description` is plain JSON:
 
-        dtype       of the weights: "float16" or "float32"
+        dtype       of the weights: "float16", "float32" or "int8"
         input       name and shape (C, H, W) of the example; other sizes run where the network can
         output      name of the operation whose result is the model's
         operations  in the order they run, each with `op` (its kind), `name`, `inputs` (names),
                     `module` (dotted name), `shape` (for the example, without the batch),
                     `attributes`, and `weights`: role → {offset, shape}, the offset counted in
-                    numbers; `folded` names modules whose own result is not computed
+                    numbers; `folded` names modules whose own result is not computed. With "int8",
+                    a kernel also has `scale`, the offset of one factor for each of its rows
+                    (first axis), and its own offset counts the bytes after all float32 numbers
         modules     dotted name → operations whose results it gave, one for each call; what a
                     forward hook on it would see last is the last one
+        floats      only with "int8": how many float32 numbers come before the bytes
         cuts        names as in `backbone.anatomy.cuttable` → [[operation, which input], …]
 
     `weights` are all numbers, one after the other, as bytes.
@@ -58,7 +62,9 @@ def export_program(
         model: any module with one image in and one tensor out, such as `ResNet18(width=8)` or a
             variation of your own; untouched, and exported as it is in evaluation mode.
         example: an input, (N, C, H, W); only its shape matters.
-        dtype: "float16" halves the download; "float32" keeps every digit.
+        dtype: "float32" keeps every digit, "float16" halves the download, "int8" quarters it: each
+            row of a kernel is rounded to 255 steps between ± its largest weight, so results agree
+            to about two digits.
         fold: fold batch norms into the convolutions before them, which is faster. The result of
             such a convolution alone, e.g. "layer1.0.conv1", then does not exist: look at the batch
             norm's, or ask for `fold=False`.
@@ -70,7 +76,7 @@ def export_program(
             is too large for float16, or not a number; or the output does not depend on the input.
     """
     if dtype not in DTYPES:
-        raise ValueError(f'dtype must be "float16" or "float32", got {dtype!r}.')
+        raise ValueError(f'dtype must be "float16", "float32" or "int8", got {dtype!r}.')
     traced = run_and_trace(model, example)
     steps, made_by = translate(traced)
     if traced.result.name not in made_by:
@@ -96,6 +102,8 @@ def export_program(
             for name, ends in find_cuts(traced, made_by).items()
         },
     }
+    if dtype == "int8":
+        description["floats"] = weights.length
     return Program(description, weights.bytes())
 
 
@@ -107,10 +115,26 @@ class _Weights:
         self.parts: list[bytes] = []
         self.known: dict[bytes, int] = {}
         self.length = 0  # in numbers
+        self.small: list[bytes] = []  # rounded kernels, one byte a number
+        self.small_length = 0
 
     def add(self, tensor: Tensor, where: str) -> dict[str, Any]:
         """Store a tensor; return where it is and its shape."""
         values = tensor.numpy()
+        if self.dtype == "int8" and values.ndim > 1 and np.isfinite(values).all():
+            return self._add_rounded(values)
+        return {"offset": self._add_numbers(values, where), "shape": list(values.shape)}
+
+    def _add_rounded(self, values: np.ndarray) -> dict[str, Any]:
+        rows = values.reshape(len(values), -1)
+        scale = np.abs(rows).max(axis=1).clip(1e-30) / 127
+        part = np.round(rows / scale[:, None]).astype(np.int8).tobytes()
+        self.small.append(part)
+        offset, self.small_length = self.small_length, self.small_length + len(part)
+        at = self._add_numbers(scale, "a scale")
+        return {"offset": offset, "shape": list(values.shape), "scale": at}
+
+    def _add_numbers(self, values: np.ndarray, where: str) -> int:
         with np.errstate(over="ignore"):  # said in our own words
             stored = values.astype(DTYPES[self.dtype])
         if not np.isfinite(stored).all():
@@ -125,11 +149,11 @@ class _Weights:
             self.known[part] = self.length
             self.parts.append(part)
             self.length += stored.size
-        return {"offset": self.known[part], "shape": list(values.shape)}
+        return self.known[part]
 
     def bytes(self) -> bytes:
         """All numbers, one after the other."""
-        return b"".join(self.parts)
+        return b"".join(self.parts + self.small)
 
 
 def _plain(step: Step, names: dict[str, str], weights: _Weights) -> dict[str, Any]:

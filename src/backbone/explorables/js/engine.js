@@ -21,7 +21,7 @@ export function makeEngine() {
    */
   function load(program, weights) {
     const plan = typeof program === "string" ? JSON.parse(program) : program;
-    const numbers = decode(weights, plan.dtype);
+    const numbers = decode(weights, plan);
     const operations = plan.operations.map((op) => prepare(op, numbers));
     const byName = new Map(operations.map((op) => [op.name, op]));
 
@@ -98,13 +98,37 @@ export function makeEngine() {
     };
   }
 
-  /** Bytes to numbers. */
-  function decode(bytes, dtype) {
+  /** Bytes to a function that gives the numbers of one weight. */
+  function decode(bytes, { dtype, floats }) {
     const view = ArrayBuffer.isView(bytes) ? bytes : new Uint8Array(bytes);
     const buffer = view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength);
+    const [numbers, small] = dtype === "int8" ? rounded(buffer, floats) : [exact(buffer, dtype)];
+    return ({ offset, shape, scale }) => {
+      const end = offset + size(shape);
+      const source = scale === undefined ? numbers : small;
+      if (end > source.length) {
+        throw new Error(
+          "The weights do not belong to this program: " +
+            `it needs at least ${end} numbers, got ${source.length}.`,
+        );
+      }
+      const part = source.subarray(offset, end);
+      if (scale === undefined) return part;
+      const row = part.length / shape[0];
+      return Float32Array.from(part, (step, i) => step * numbers[scale + Math.floor(i / row)]);
+    };
+  }
+
+  function exact(buffer, dtype) {
     if (dtype === "float32") return new Float32Array(buffer);
     if (typeof Float16Array === "function") return Float32Array.from(new Float16Array(buffer));
     return Float32Array.from(new Uint16Array(buffer), fromHalf);
+  }
+
+  /** float32 numbers first, then kernels with one byte a weight. */
+  function rounded(buffer, floats) {
+    const fits = buffer.byteLength >= 4 * floats;
+    return [new Float32Array(buffer, 0, fits ? floats : 0), new Int8Array(buffer, fits ? 4 * floats : 0)];
   }
 
   /** A half-precision number from its 16 bits: sign, 5 bits of exponent, 10 bits of fraction. */
@@ -123,15 +147,8 @@ export function makeEngine() {
       throw new Error(`The engine does not know the operation ${op.op}, from module ${op.module}.`);
     }
     const weights = {};
-    for (const [role, { offset, shape }] of Object.entries(op.weights ?? {})) {
-      const end = offset + size(shape);
-      if (end > numbers.length) {
-        throw new Error(
-          "The weights do not belong to this program: " +
-            `it needs at least ${end} numbers, got ${numbers.length}.`,
-        );
-      }
-      weights[role] = { data: numbers.subarray(offset, end), shape };
+    for (const [role, place] of Object.entries(op.weights ?? {})) {
+      weights[role] = { data: numbers(place), shape: place.shape };
     }
     if (op.op === "conv_transpose2d") weights.rows = transposedRows(op, weights.weight);
     return { attributes: {}, ...op, weights };
@@ -732,4 +749,4 @@ export function makeEngine() {
   return { load };
 }
 
-export const { load } = makeEngine();
+export const load = makeEngine().load;
