@@ -154,7 +154,7 @@ def tidy(fresh: NotebookNode, stored: NotebookNode) -> NotebookNode:
                     output.data[kind] = ADDRESS.sub("at 0x…", data)
             if "image/png" in output.get("data", {}):
                 output.data["image/png"] = stable_png(output.data["image/png"], next(images, None))
-    fresh = stable_widgets(fresh)
+    fresh = slim_figures(stable_widgets(fresh))
     widgets = fresh.metadata.get("widgets")
     fresh.metadata = house_metadata(stored)
     fresh.metadata.pop("widgets", None)
@@ -226,6 +226,27 @@ def stable_widgets(notebook: NotebookNode) -> NotebookNode:
     pattern = re.compile("|".join(map(re.escape, names)))
     text = pattern.sub(lambda match: names[match[0]], json.dumps(notebook))
     return nbformat.from_dict(json.loads(text))
+
+
+def slim_figures(notebook: NotebookNode) -> NotebookNode:
+    """Leave out of the book's figures what the site and a kernel have anyway.
+
+    That is their script and style and, where one of the book's own networks runs in them, its
+    program and weights: half a megabyte that would be in every notebook, and could grow old there.
+    """
+    for kind in notebook.metadata.get("widgets", {}).values():
+        for record in kind.get("state", {}).values():
+            state = record.get("state", {})
+            if "explorable" not in state:
+                continue
+            spared = {"_esm", "_css"}
+            if state.get("network"):
+                spared |= {"program", "weights"}
+            for key in spared:
+                state.pop(key, None)
+            if "buffers" in record:
+                record["buffers"] = [b for b in record["buffers"] if b["path"][0] not in spared]
+    return notebook
 
 
 # --- what may be stored, and when it counts as new ---------------------------------------------

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Set up what the book needs, once; later calls return at once.
 #   tools/setup.sh            a virtual environment in .venv with the pinned packages
-#   tools/setup.sh browser    a Chromium for the site tests
+#   tools/setup.sh browser    a Chromium for the site tests, and esbuild
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -54,6 +54,9 @@ environment() {
 
 browser() {
   local name
+  if ! command -v esbuild >/dev/null; then # makes the scripts of the interactive figures small
+    if can_apt; then apt_install esbuild; else say "Without esbuild the test of their size fails."; fi
+  fi
   if can_apt && command -v fc-list >/dev/null && ! fc-list | grep -qi 'noto.*cjk'; then
     apt_install fonts-noto-cjk
   fi

@@ -23,6 +23,12 @@ OTHER_FORM = re.compile(r"^(?:import|export)\b.*", re.MULTILINE)
 # Documentation stays in the files. Only whole lines, so that no string can be hurt.
 COMMENT = re.compile(r"^[ \t]*(?:/\*\*?(?:.|\n)*?\*/|//[^\n]*)[ \t]*\n", re.MULTILINE)
 
+# The words of one language: a block that opens and closes on lines of their own.
+WORDS = {
+    language: re.compile(rf"^([ \t]+){language}: \{{\n(?:.*\n)*?\1\}},\n", re.MULTILINE)
+    for language in ("en", "zh")
+}
+
 
 def views() -> list[str]:
     """Return the names of all views, such as "skip-surgery"."""
@@ -49,17 +55,20 @@ def module_script(view: str) -> str:
     )
 
 
-def page_script(wanted: Iterable[str]) -> str:
+def page_script(wanted: Iterable[str], language: str = "") -> str:
     """Return one classic script that brings every figure of a page to life.
 
     Args:
         wanted: the names of the page's views.
+        language: "en" or "zh" leaves out the words of the other; "" keeps both.
 
     Raises:
         ValueError: as for `module_script`.
     """
     names = sorted(set(wanted))
     text = _joined([*map(_file, names), "loader.js"])
+    for other in WORDS.keys() - {language} if language else ():
+        text = WORDS[other].sub("", text)
     known = ", ".join(f'"{name}": views_{_identifier(name)}.{_camel(name)}' for name in names)
     return f'(() => {{\n"use strict";\n{text}\nloader.bringToLife({{ {known} }});\n}})();\n'
 
@@ -125,6 +134,5 @@ def _wrapped(path: str, text: str) -> str:
             f'{path}: "{other[0]}" is a form of import or export that is not bundled. '
             "See backbone/explorables/bundle.py."
         )
-    return (
-        f"const {_identifier(path)} = (() => {{\n{body}\nreturn {{ {', '.join(exported)} }};\n}})();"
-    )
+    gives = f"return {{ {', '.join(exported)} }};"
+    return f"const {_identifier(path)} = (() => {{\n{body}\n{gives}\n}})();"

@@ -10,11 +10,12 @@ from __future__ import annotations
 import html
 import json
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import anywidget
 import traitlets
 from ipywidgets.embed import embed_data
+from torch import nn
 
 from backbone.explorables.bundle import module_script, page_script, style
 from backbone.explorables.networks import program_of, trained_program
@@ -35,7 +36,7 @@ class Explorable(anywidget.AnyWidget):
     explorable = traitlets.Unicode(read_only=True).tag(sync=True)
     language = traitlets.Enum(LANGUAGES, default_value="").tag(sync=True)
 
-    def __init__(self, **traits: Any) -> None:
+    def __init__(self, **traits: object) -> None:
         self.set_trait("explorable", self.view)
         super().__init__(**traits)
 
@@ -95,7 +96,9 @@ class NetworkExplorable(Explorable):
     program = traitlets.Unicode(read_only=True).tag(sync=True)
     weights = traitlets.Bytes(read_only=True).tag(sync=True)
 
-    def __init__(self, network: Any, size: tuple[int, int, int], **traits: Any) -> None:
+    def __init__(
+        self, network: str | nn.Module, size: tuple[int, int, int], **traits: object
+    ) -> None:
         """Take a network in.
 
         Args:
@@ -105,9 +108,11 @@ class NetworkExplorable(Explorable):
         Raises:
             ValueError: no trained network has this name, or the model cannot be exported.
         """
-        named = isinstance(network, str)
-        found = trained_program(network) if named else program_of(network, size)
-        self.set_trait("network", network if named else "")
+        if isinstance(network, str):
+            found = trained_program(network)
+            self.set_trait("network", network)
+        else:
+            found = program_of(network, size)
         self.set_trait("program", found.to_json())
         self.set_trait("weights", found.weights)
         super().__init__(**traits)

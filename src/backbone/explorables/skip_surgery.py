@@ -25,7 +25,7 @@ class SkipSurgery(NetworkExplorable):
     Traits:
         cut: names of the skips that are cut, such as ["encode_layer1"].
         sample: which tile was chosen last, from 0.
-        picture: the picture as 128·128 bytes; `image` gives it as a tensor.
+        picture: a picture other than the samples as 128·128 bytes; `image` gives it as a tensor.
         iou: of the mask with the truth; None for a picture whose truth is not known.
     """
 
@@ -41,7 +41,7 @@ class SkipSurgery(NetworkExplorable):
     picture = traitlets.Bytes().tag(sync=True)
     iou = traitlets.Float(None, allow_none=True).tag(sync=True)
 
-    def __init__(self, network: str | nn.Module = "unet-nuclei", **traits: Any) -> None:
+    def __init__(self, network: str | nn.Module = "unet-nuclei", **traits: object) -> None:
         """Take a U-Net.
 
         Args:
@@ -55,8 +55,7 @@ class SkipSurgery(NetworkExplorable):
         held_out = nuclei_split().test
         tiles = (held_out.image[0] * 255).round().to(torch.uint8)  # (512, 128)
         self.set_trait("tiles", tiles.numpy().tobytes())
-        self.set_trait("truths", held_out.mask.to(torch.uint8).numpy().tobytes())
-        self.set_trait("picture", tiles[:SIZE].numpy().tobytes())
+        self.set_trait("truths", np.packbits(held_out.mask.numpy() == 1).tobytes())
         super().__init__(network, (1, SIZE, SIZE))
         self._describe(network)
         for name, value in traits.items():
@@ -70,12 +69,14 @@ class SkipSurgery(NetworkExplorable):
         def channels_of(module: str) -> int:
             return channels[program["modules"][module][-1]]
 
-        names = sorted(program["cuts"])
-        wanted = [*names, *(name.replace("encode", "decode") for name in names)]
+        bottom = "encode_decode_layer"
+        names = sorted(name for name in program["cuts"] if name.startswith("encode_layer"))
+        wanted = [bottom, *names, *(name.replace("encode", "decode") for name in names)]
         if not names or any(name not in program["modules"] for name in wanted):
+            given = network if isinstance(network, str) else type(network).__name__
             raise ValueError(
                 "SkipSurgery needs a U-Net with encode_layer1 … and decode_layer1 …, such as "
-                f"UNetModel(1, 2, 8); got {network if isinstance(network, str) else type(network).__name__}."
+                f"UNetModel(1, 2, 8); got {given}."
             )
         skips = [
             {
@@ -86,7 +87,6 @@ class SkipSurgery(NetworkExplorable):
             }
             for name in names
         ]
-        bottom = "encode_decode_layer"
         self.set_trait("skips", skips)
         self.set_trait("bottom", {"name": bottom, "channels": channels_of(bottom)})
 
@@ -110,5 +110,7 @@ class SkipSurgery(NetworkExplorable):
     @property
     def image(self) -> Tensor:
         """The picture in the figure, (1, 128, 128) float32 in [0, 1]."""
-        pixels = np.frombuffer(self.picture, dtype=np.uint8).reshape(1, SIZE, SIZE)
-        return torch.from_numpy(pixels.copy()).float() / 255
+        area = SIZE * SIZE
+        pixels = self.picture or self.tiles[self.sample * area : (self.sample + 1) * area]
+        grey = np.frombuffer(pixels, dtype=np.uint8).reshape(1, SIZE, SIZE)
+        return torch.from_numpy(grey.copy()).float() / 255

@@ -10,7 +10,7 @@ import { whenVisible } from "./parts/slow.js";
 
 const STATE = 'script[type="application/vnd.jupyter.widget-state+json"]';
 const VIEW = 'script[type="application/vnd.jupyter.widget-view+json"]';
-const here = document.currentScript?.src ?? "";
+const here = document.currentScript?.src || location.href;
 
 /** Show every figure of the page; `views` are the ones this script knows, by name. */
 export function bringToLife(views) {

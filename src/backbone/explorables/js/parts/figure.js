@@ -25,8 +25,9 @@ export function show(view, model, el) {
  * filled from `values`. It has that language as `t.language`.
  */
 export function speaker(words, language) {
+  const own = words[language] ?? Object.values(words)[0]; // a page may carry only its own language
   const t = (key, values = {}) =>
-    (words[language][key] ?? key).replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+    (own[key] ?? key).replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
   return Object.assign(t, { language });
 }
 
@@ -40,7 +41,7 @@ function frame(view, t) {
       dataset: { explorable: view.name, ready: "false" },
     },
     h("p", { class: "x-title" }, t("title")), body, problem, said,
-    view.words.en.hint && h("p", { class: "x-hint" }, t("hint")));
+    t("hint") !== "hint" && h("p", { class: "x-hint" }, t("hint")));
   return {
     root,
     add: (...nodes) => body.append(...nodes.flat().map((node) => node?.element ?? node)),

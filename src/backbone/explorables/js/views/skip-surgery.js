@@ -6,7 +6,7 @@ import { engineOf } from "../parts/network.js";
 import { pictureInput } from "../parts/picture.js";
 import { latest } from "../parts/slow.js";
 
-const MAPS = 4; // channels shown of each stage
+const MAPS = 3; // channels shown of each stage
 
 export const skipSurgery = {
   name: "skip-surgery",
@@ -63,7 +63,7 @@ export const skipSurgery = {
     const samples = Array.from({ length: count }, (_, i) => ({
       name: t("tile", { n: i + 1 }), data: bytes(model.get("tiles"), i, area),
     }));
-    const truths = samples.map((_, i) => bytes(model.get("truths"), i, area));
+    const truths = samples.map((_, i) => bits(bytes(model.get("truths"), i, area / 8)));
     const skips = model.get("skips"); // [{ name, encoder, decoder, channels }], top level first
     let truth = truths[model.get("sample")];
     let network = null;
@@ -75,7 +75,8 @@ export const skipSurgery = {
       onPicture(pixels, { kind, index }) {
         truth = kind === "sample" ? truths[index] : null;
         if (kind === "sample") model.set("sample", index);
-        model.set("picture", new DataView(Uint8Array.from(pixels, (v) => Math.round(255 * v)).buffer));
+        const grey = kind === "sample" ? [] : pixels.map((v) => Math.round(255 * v));
+        model.set("picture", new DataView(Uint8Array.from(grey).buffer));
         model.save_changes();
         known = {};
         refresh();
@@ -277,6 +278,9 @@ function spread(values) {
   }
   return squares / values.length - (sum / values.length) ** 2;
 }
+
+/** Eight numbers 0 or 1 out of each byte. */
+const bits = (bytes) => Uint8Array.from({ length: 8 * bytes.length }, (_, i) => (bytes[i >> 3] >> (7 - (i & 7))) & 1);
 
 /** Intersection over union of two masks; 1 if both are empty. */
 function overlap(a, b) {
