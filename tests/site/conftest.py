@@ -17,6 +17,8 @@ SOURCES = [
     "book",
     "tools/build_book.py",
     "src/backbone/anatomy/style.py",
+    "src/backbone/explorables",
+    "src/backbone/weights",
 ]
 
 
@@ -98,6 +100,17 @@ def visit(browser, address):
         tab.context.close()
 
 
+def wake_figures(page):
+    """Scroll past every interactive figure, as a reader does, and wait until all are alive."""
+    for figure in page.query_selector_all(".explorable"):
+        figure.scroll_into_view_if_needed()
+    ready = (
+        "() => [...document.querySelectorAll('.explorable')].every(f => f.dataset.ready === 'true')"
+    )
+    page.wait_for_function(ready, timeout=60_000)
+    page.evaluate("scrollTo(0, 0)")
+
+
 class Opened:
     """One page, opened once in the light and once in the dark, for tests that only look."""
 
@@ -112,6 +125,7 @@ class Opened:
             tab = self.tabs[scheme] = self.make(scheme)
             page = tab.open(self.name)
             page.evaluate("for (const i of document.images) i.loading = 'eager'")
+            wake_figures(page)
             page.wait_for_load_state("networkidle")
         return self.tabs[scheme]
 

@@ -1,6 +1,8 @@
 """Every page in a real browser: complete, quiet, legible, on desktop and phone, light and dark."""
 
+import gzip
 import re
+from collections import Counter
 from itertools import pairwise
 from urllib.parse import urlsplit
 
@@ -13,14 +15,36 @@ from conftest import NOTEBOOKS, PAGES, ROOT, every
 @every([*PAGES, "search"])
 def test_loads_without_errors_and_without_the_network(opened):
     name, tab, page = opened.name, opened.tab(), opened.page()
-    size = sum(len(r.body()) for r in tab.responses if r.ok and r.status == 200)
-    print(f"{name}: {len(tab.responses)} requests, {size / 1e3:.0f} kB, {len(tab.outside)} outside")
+    print(f"{name}: {len(tab.responses)} requests, {len(tab.outside)} outside")
     assert tab.outside == []
     assert tab.errors == []
     assert all(r.status < 400 for r in tab.responses), [r.url for r in tab.responses if not r.ok]
-    assert size < 2_000_000  # uncompressed, of which the theme takes 0.9 MB
     broken = "[...document.images].filter(i => !i.naturalWidth).map(i => i.src)"
     assert page.evaluate(broken) == []
+
+
+TEXT = {"html", "css", "js", "svg", "json"}  # what web servers compress
+
+
+@every([*PAGES, "search"])
+def test_is_light(opened):
+    name, tab = opened.name, opened.tab()
+    sent, scripts = Counter(), 0
+    for response in tab.responses:
+        path, body = urlsplit(response.url).path, response.body()
+        kind = path.rpartition(".")[2]
+        sent[kind] += len(gzip.compress(body)) if kind in TEXT else len(body)
+        if "/explorables/" in path and "/networks/" not in path and kind == "js":
+            scripts += len(body)
+    figures = opened.page().locator(".explorable").count()
+    total = sum(sent.values())
+    kinds = ", ".join(f"{kind} {size / 1e3:.0f}" for kind, size in sent.most_common())
+    print(
+        f"{name}: {total / 1e3:.0f} kB sent ({kinds}), {figures} figures in {scripts} B of script"
+    )
+    assert total <= (1_500_000 if figures else 600_000)
+    assert scripts <= 40_000
+    assert bool(figures) == bool(scripts)
 
 
 @every([*PAGES, "search"])

@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from conftest import PAGES
+from conftest import PAGES, wake_figures
 
 
 def test_search_finds_words_of_a_chapter(visit):
@@ -86,14 +86,36 @@ def test_every_page_leads_to_its_neighbours(visit):
         assert tab.open(before).locator(f"a.right-next[href$='{after}.html']").count() == 1
 
 
-def test_the_first_screen_shows_a_picture(visit):
+def test_the_first_screen_is_alive(visit):
     page = visit().open("index")
-    top = page.evaluate("document.querySelector('.bd-article img').getBoundingClientRect().top")
-    print(f"first picture starts {top:.0f} px from the top")
-    assert top < 500
-    bottom = top + page.evaluate("document.querySelector('.bd-article img').offsetHeight")
-    print(f"and ends {bottom:.0f} px from the top")
-    assert bottom <= 800, "the whole picture is on the first screen of 1280×800"
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.wait_for_selector(".explorable[data-ready='true']")
+    figure = page.locator(".explorable").first
+    top = figure.bounding_box()["y"]
+    answer = figure.locator("[data-value='score']")
+    bottom = answer.bounding_box()["y"] + answer.bounding_box()["height"]
+    print(f"the figure starts {top:.0f} px from the top, its answer ends at {bottom:.0f} px")
+    assert top < 450 and bottom < 800
+    assert page.evaluate("scrollY") == 0
+
+    before = float(answer.inner_text())
+    page.get_by_role("switch", name="skip 1", exact=True).click()
+    page.wait_for_function(
+        f"document.querySelector('[data-value=score]').textContent !== '{before:.2f}'"
+    )
+    print(f"IoU {before} → {answer.inner_text()} by one click, without scrolling")
+    assert float(answer.inner_text()) < before - 0.2
+    assert page.evaluate("scrollY") == 0
+
+
+def test_without_scripts_a_page_says_what_is_missing(browser, address):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{address}/index.html")
+    note = page.locator(".no-script").first.inner_text()
+    context.close()
+    print(note)
+    assert "needs JavaScript" in note
 
 
 def test_code_can_be_copied(visit):
@@ -105,7 +127,7 @@ def test_code_can_be_copied(visit):
 
 def test_it_opens_from_a_folder(browser, site):
     context = browser.new_context()
-    errors, requests = [], []
+    errors, requests, figures = [], [], 0
     page = context.new_page()
     page.on("console", lambda m: m.type == "error" and errors.append(m.text))
     page.on("pageerror", lambda e: errors.append(str(e)))
@@ -113,7 +135,12 @@ def test_it_opens_from_a_folder(browser, site):
     for name in PAGES:
         page.goto((site / f"{name}.html").as_uri(), wait_until="load")
         assert page.inner_text("h1")
+        wake_figures(page)
+        figures += page.locator(".explorable").count()
     context.close()
-    outside = [url for url in requests if not url.startswith(("file:", "data:"))]
-    print(f"{len(PAGES)} pages, {len(requests)} requests, {len(outside)} outside")
+    outside = [url for url in requests if not url.startswith(("file:", "data:", "blob:"))]
+    print(
+        f"{len(PAGES)} pages, {figures} live figures, {len(requests)} requests, {outside} outside"
+    )
     assert outside == [] and errors == []
+    assert figures > 0

@@ -4,11 +4,32 @@ from __future__ import annotations
 
 from sphinx.application import Sphinx
 
-from . import callouts, explorables, images, last_run, mathml, meta, offline, words
+from . import (
+    callouts,
+    explorables,
+    icons,
+    images,
+    last_run,
+    mathml,
+    meta,
+    offline,
+    words,
+)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register every part of the extension."""
-    for part in (callouts, explorables, images, last_run, mathml, meta, offline, words):
+    parts = (
+        callouts,
+        explorables,
+        icons,
+        images,
+        last_run,
+        mathml,
+        meta,
+        offline,
+        words,
+    )
+    for part in parts:
         part.setup(app)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -58,6 +58,11 @@ def add_figures(
             figure["network_file"] = _write_network(
                 folder / "networks", figure["network"]
             )
+    if page == app.config.root_doc and figures and "network_file" in figures[0]:
+        # The first screen of the book is a live figure: let its network come with the page.
+        address = f"_static/explorables/networks/{figures[0]['network_file']}.js"
+        hint = f'<link rel="preload" as="script" href="{address}">\n'
+        context["metatags"] = context.get("metatags", "") + hint
     state.attributes["body"] = json.dumps(saved, separators=(",", ":")).replace(
         "</", "<\\/"
     )
