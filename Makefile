@@ -34,6 +34,8 @@ experiments: setup ## train everything the book reports, from five seeds (about 
 bench: browser ## time and memory of our models beside a reference; the engine in a browser
 	@$(PY) tools/bench.py $(ARGS)
 	@$(PY) tools/bench_engine.py
+	@$(PY) tools/build_book.py
+	@$(PY) tools/bench_page.py
 
 lint: setup ## ruff: rules and format
 	@$(PY) -m ruff check .

@@ -220,7 +220,7 @@ def test_model_must_be_a_module(model):
 
 
 @pytest.mark.parametrize("dtype", ["float64", torch.float16, None, 16])
-def test_dtype_must_be_one_of_two(dtype):
+def test_dtype_must_be_one_of_three(dtype):
     print(refuses(lambda: export_program(nn.ReLU(), COLOUR, dtype=dtype), dtype))
 
 
