@@ -25,7 +25,7 @@ export function plot() {
 }
 
 function paint(element, { label, x, y, lines }, width) {
-  const longest = Math.max(0, ...lines.map(({ name }) => name?.length ?? 0));
+  const longest = Math.max(9, ...lines.map(({ name }) => name?.length ?? 0));
   const [right, bottom] = [width - 12 - LETTER * longest, HEIGHT - BOTTOM];
   const scale = y.log ? (v) => Math.log10(Math.max(v, y.low)) : (v) => v;
   const part = (v) => (scale(v) - scale(y.low)) / (scale(y.high) - scale(y.low));
