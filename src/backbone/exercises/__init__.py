@@ -1,0 +1,42 @@
+"""An instant check for every exercise of the book.
+
+check      is this answer right? If not, one line says where to look
+question   the numbers of a question for a class
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from backbone.exercises import residual_blocks  # noqa: F401 (registers its checks)
+from backbone.exercises.core import EXERCISES, Right, Wrong, find, judge
+
+__all__ = ["EXERCISES", "Right", "Wrong", "check", "question"]
+
+
+def check(name: str, answer: object, *, seed: int = 0) -> Right:
+    """Check an answer by what it does.
+
+    Args:
+        name: chapter and number of the exercise, such as "residual-blocks.3".
+        answer: a number, a function, a class …, as the exercise asks; `...` while there is none.
+        seed: of the class, if the teacher gave one: some questions then have other numbers.
+
+    Returns:
+        What the right answer shows; as the last line of a cell it is displayed.
+
+    Raises:
+        Wrong: the answer is not right yet. Jupyter shows its one line and no traceback.
+        ValueError: there is no such exercise.
+    """
+    return judge(name, answer, seed)
+
+
+def question(name: str, *, seed: int = 0) -> dict[str, Any]:
+    """Return the numbers of a question; empty where they are the same for everyone.
+
+    Raises:
+        ValueError: there is no such exercise.
+    """
+    found = find(name)
+    return found.question(seed) if found.question else {}
