@@ -2,6 +2,7 @@
 # Set up what the book needs, once; later calls return at once.
 #   tools/setup.sh            a virtual environment in .venv with the pinned packages
 #   tools/setup.sh browser    a Chromium for the site tests, and esbuild
+#   tools/setup.sh colab      .venv-colab: the same packages, but for those that Colab has older
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -73,5 +74,23 @@ browser() {
   fi
 }
 
-environment
+# Only the packages that differ are installed; a .pth file finds the others in .venv. Python looks
+# through it after the folder it lies in, so the older ones come first.
+colab() {
+  local wanted site
+  wanted=$(cat tests/colab-requirements.txt .venv/pyvenv.cfg | cksum)
+  [ "$(cat .venv-colab/.ready 2>/dev/null)" = "$wanted" ] && return
+  say "Making .venv-colab, with the ipywidgets and IPython of Colab …"
+  rm -rf .venv-colab
+  .venv/bin/python -m venv --without-pip .venv-colab
+  .venv/bin/python -m pip --python .venv-colab/bin/python install --quiet \
+    --disable-pip-version-check --no-deps -r tests/colab-requirements.txt
+  site='import sysconfig; print(sysconfig.get_path("purelib"))'
+  printf 'import site; site.addsitedir("%s")\n' "$(.venv/bin/python -c "$site")" \
+    >"$(.venv-colab/bin/python -c "$site")/packages-of-venv.pth"
+  printf '%s\n' "$wanted" >.venv-colab/.ready
+}
+
+if [ "${1:-}" != colab ] || [ ! -e .venv/.ready ]; then environment; fi
 if [ "${1:-}" = browser ]; then browser; fi
+if [ "${1:-}" = colab ]; then colab; fi

@@ -7,9 +7,9 @@ from axe_playwright_python.sync_playwright import Axe
 WORD = re.compile(r"[A-Za-z]{3,}")
 
 
-def complaints(page):
-    """What axe calls serious or critical about the page."""
-    found = Axe().run(page).response["violations"]
+def complaints(page, part=None):
+    """What axe calls serious or critical about a page, or the part a selector names."""
+    found = Axe().run(page, part).response["violations"]
     serious = [v for v in found if v["impact"] in ("serious", "critical")]
     return [(v["id"], [n["html"][:120] for n in v["nodes"]][:3]) for v in serious]
 

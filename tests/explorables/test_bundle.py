@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from backbone.anatomy.style import DIVERGING, SEQUENTIAL
-from backbone.explorables import bundle
+from backbone.explorables import bundle, microscope_words, surgery_words
 from backbone.explorables.bundle import JS, module_script, page_script, style, views
 
 
@@ -48,10 +48,22 @@ def test_every_view_speaks_both_languages(blank, view):
     print(f"{view}: {len(keys['en'])} texts in {' and '.join(keys)}")
     assert name == view
     assert keys["en"] == keys["zh"] and len(keys["en"]) >= 1
+    compare(words)
+
+
+@pytest.mark.parametrize("words", [microscope_words.WORDS, surgery_words.WORDS])
+def test_words_that_travel_with_the_data(words):
+    print(f"{len(words['en'])} texts")
+    assert words["en"].keys() == words["zh"].keys()
+    compare(words)
+
+
+def compare(words):
+    """Every text says the same in both languages, as far as its blanks tell."""
     for key, english in words["en"].items():
         chinese = words["zh"][key]
-        fills = [set(re.findall(r"\{\w+\}", text)) for text in (english, chinese)]
-        assert fills[0] == fills[1], f"{key}: {english} / {chinese}"
+        blanks = [set(re.findall(r"\{\w+\}", text)) for text in (english, chinese)]
+        assert blanks[0] == blanks[1], f"{key}: {english} / {chinese}"
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

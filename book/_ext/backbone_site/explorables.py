@@ -13,13 +13,14 @@ import hashlib
 import json
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
 
-from backbone.explorables.bundle import page_script, style
+from backbone.explorables.bundle import page_script, style, write_modules
 from backbone.explorables.networks import trained_program
 
 STATE = "application/vnd.jupyter.widget-state+json"
@@ -68,12 +69,25 @@ def add_figures(
     )
 
     language = str(app.config.language)[:2]
-    script = _minified(page_script((f["explorable"] for f in figures), language), "js")
+    script = _page_script({f["explorable"] for f in figures}, language)
     look = _minified(style(), "css")
     app.add_js_file(_write(folder, script, "js"), defer="defer", priority=900)
     app.add_css_file(_write(folder, look, "css"), priority=900)
     note = f'<noscript><p class="no-script">{NO_SCRIPT[language]}</p></noscript>'
     context["body"] = context["body"].replace(VIEW, note + VIEW)
+
+
+def _page_script(views: set[str], language: str) -> str:
+    """Return the script of a page, bundled by esbuild; without it the page is a little heavier."""
+    esbuild = shutil.which("esbuild")
+    if esbuild is None:
+        return page_script(views, language)
+    with tempfile.TemporaryDirectory() as folder:
+        entry = write_modules(Path(folder), views, language)
+        command = [esbuild, "--bundle", "--minify", "--format=iife", "--charset=utf8"]
+        command += ["--target=es2021", str(entry)]
+        done = subprocess.run(command, text=True, capture_output=True, check=True)
+    return done.stdout
 
 
 def _minified(text: str, kind: str) -> str:

@@ -73,6 +73,31 @@ def page_script(wanted: Iterable[str], language: str = "") -> str:
     return f'(() => {{\n"use strict";\n{text}\nloader.bringToLife({{ {known} }});\n}})();\n'
 
 
+def write_modules(folder: Path, wanted: Iterable[str], language: str) -> Path:
+    """Write the modules of a page one by one, for a bundler; return the file that starts them.
+
+    A bundler that sees the modules leaves out what no view of the page uses, and needs no function
+    around each of them: the script gets some 2 kB lighter than `page_script`.
+
+    Raises:
+        ValueError: as for `module_script`.
+    """
+    names = sorted(set(wanted))
+    for file in JS.rglob("*.js"):
+        text = file.read_text("utf-8")
+        for other in WORDS.keys() - {language}:
+            text = WORDS[other].sub("", text)
+        path = folder / file.relative_to(JS)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+    lines = [f'import {{ {_camel(name)} }} from "./{_file(name)}";' for name in names]
+    known = ", ".join(f'"{name}": {_camel(name)}' for name in names)
+    lines += ['import { bringToLife } from "./loader.js";', f"bringToLife({{ {known} }});"]
+    entry = folder / "page.js"
+    entry.write_text("\n".join(lines), "utf-8")
+    return entry
+
+
 def _file(view: str) -> str:
     if view not in views():
         raise ValueError(f"There is no view {view!r}. Choose from {', '.join(views())}.")

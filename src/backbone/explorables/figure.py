@@ -48,6 +48,11 @@ class Explorable(anywidget.AnyWidget):
     def _css(self) -> str:
         return style()
 
+    @staticmethod
+    def _trait_from_json(value: object, widget: object) -> object:
+        """What a page sends for a trait: its bytes come as a memoryview, which Bytes refuses."""
+        return bytes(value) if isinstance(value, memoryview) else value
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}: alive on the book's site, and here once you run the cell"
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from backbone.data import nuclei_split
 from backbone.explorables.figure import NetworkExplorable
+from backbone.explorables.surgery_words import WORDS
 
 SIZE = 128  # side of a tile: what the held-out side of the nuclei image is wide
 
@@ -36,6 +37,7 @@ class SkipSurgery(NetworkExplorable):
     truths = traitlets.Bytes(read_only=True).tag(sync=True)
     skips = traitlets.List(read_only=True).tag(sync=True)
     bottom = traitlets.Dict(read_only=True).tag(sync=True)
+    words = traitlets.Dict(WORDS, read_only=True).tag(sync=True)
     cut = traitlets.List(traitlets.Unicode()).tag(sync=True)
     sample = traitlets.Int(0).tag(sync=True)
     picture = traitlets.Bytes().tag(sync=True)

@@ -15,19 +15,19 @@ import { makeEngine } from "./engine.js";
  * @param program  the description, as an object or as JSON text
  * @param weights  its weights: an ArrayBuffer, or a view of one; copied, not taken away
  * @param options  worker: false runs on the page; patience: milliseconds to wait for the worker
- * @returns { run(input, options), where: "worker" or "page", close() }; `run` as in engine.js, but
- *          it gives a promise
+ * @returns { run(input, options), where: "worker" or "page", close(), program, operation(name) };
+ *          as in engine.js, but `run` gives a promise
  */
 export async function startEngine(program, weights, { worker = true, patience = 3000 } = {}) {
   const net = makeEngine().load(program, weights); // finds mistakes early, and is the fallback
   if (worker) {
     try {
-      return await inWorker(net.program, weights, patience);
+      return { ...net, ...(await inWorker(net.program, weights, patience)) };
     } catch {
       // Not allowed here. The page can do it as well.
     }
   }
-  return { where: "page", run: (input, options) => net.runInSlices(input, options), close() {} };
+  return { ...net, where: "page", run: net.runInSlices, close() {} };
 }
 
 async function inWorker(program, weights, patience) {

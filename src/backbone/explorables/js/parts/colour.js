@@ -45,14 +45,15 @@ export function rangeOf(data) {
   return { low: -reach, high: reach, signed };
 }
 
-/** Paint h·w numbers on a canvas, one pixel each. */
-export function paint(canvas, data, h, w, { map, low, high } = {}) {
-  if (low === undefined) {
-    const range = rangeOf(data);
-    ({ low, high } = range);
-    map ??= range.signed ? "diverging" : "sequential";
-  }
-  const colours = table(map ?? "sequential");
+/**
+ * Paint h·w numbers on a canvas, one pixel each.
+ *
+ * @param options  low, high and signed, as from rangeOf: instead of those of the numbers themselves;
+ *                 map: instead of the one that goes with them
+ */
+export function paint(canvas, data, h, w, { map, ...range } = {}) {
+  const { low, high, signed } = range.low === undefined ? rangeOf(data) : range;
+  const colours = table(map ?? (signed ? "diverging" : "sequential"));
   if (canvas.width !== w || canvas.height !== h) Object.assign(canvas, { width: w, height: h });
   const context = canvas.getContext("2d");
   const image = context.createImageData(w, h);

@@ -44,7 +44,7 @@ function frame(view, t) {
     t("hint") !== "hint" && h("p", { class: "x-hint" }, t("hint")));
   return {
     root,
-    add: (...nodes) => body.append(...nodes.flat().map((node) => node?.element ?? node)),
+    add: (...nodes) => body.append(...nodes.flat().filter(Boolean).map((node) => node.element ?? node)),
     say(text) {
       if (said.textContent !== text) said.textContent = text;
     },

@@ -36,9 +36,8 @@ export function mapGrid({ label, onPick, name = (c) => `${c}` }) {
       if (canvases.length !== count) build(count);
       const area = height * width;
       const range = scale.low === undefined ? rangeOf(data.subarray(0, count * area)) : scale;
-      const map = scale.map ?? (range.signed ? "diverging" : "sequential");
       canvases.forEach((canvas, c) => {
-        paint(canvas, data.subarray(c * area, (c + 1) * area), height, width, { ...range, map });
+        paint(canvas, data.subarray(c * area, (c + 1) * area), height, width, { map: scale.map, ...range });
         if (onPick) canvas.parentElement.setAttribute("aria-pressed", String(c === chosen));
       });
       return range;

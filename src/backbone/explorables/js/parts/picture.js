@@ -209,6 +209,66 @@ export function pictureInput({ language, samples, size, onPicture, onMessage, st
   };
 }
 
+/**
+ * The same for a figure whose model has `size`, `sample` (the one chosen last) and `picture` (bytes
+ * of one that is not a sample): what the reader does goes there, and changes from there are shown.
+ *
+ * @param names      of the samples
+ * @param bytes      their pixels, one after the other
+ * @param onPicture  told (pixels, index), now and whenever the picture changes; index -1: no sample
+ * @returns { element, close() }
+ */
+export function modelPicture({ model, t, figure, names, bytes, onPicture }) {
+  const size = model.get("size");
+  const samples = names.map((name, i) => ({ name, data: bytesOf(bytes).subarray(i * size * size, (i + 1) * size * size) }));
+  let own = false;
+  const keep = (picture, sample) => {
+    own = true;
+    model.set("sample", sample);
+    model.set("picture", new DataView(Uint8Array.from(picture, (v) => Math.round(255 * v)).buffer));
+    own = false;
+    model.save_changes();
+  };
+  const input = pictureInput({
+    language: t.language, samples, size, start: model.get("sample"),
+    onPicture(pixels, { kind, index }) {
+      const sample = kind === "sample";
+      keep(sample ? [] : pixels, sample ? index : model.get("sample"));
+      onPicture(pixels, sample ? index : -1);
+    },
+    onMessage(text, isProblem) {
+      figure.problem(isProblem ? text : "");
+      if (!isProblem && text) figure.say(text);
+    },
+  });
+  const show = () => {
+    if (own) return;
+    const [sample, picture] = [model.get("sample"), model.get("picture")];
+    const painted = picture?.byteLength > 0;
+    if (painted) input.show(toUnit(bytesOf(picture)));
+    else input.choose(sample);
+    onPicture(input.pixels.slice(), painted ? -1 : sample);
+  };
+  const showSample = () => {
+    if (own) return;
+    keep([], model.get("sample"));
+    show();
+  };
+  model.on("change:sample", showSample);
+  model.on("change:picture", show);
+  show();
+  return {
+    element: input.element,
+    close() {
+      model.off("change:sample", showSample);
+      model.off("change:picture", show);
+    },
+  };
+}
+
+/** Bytes as a widget receives them. */
+export const bytesOf = (view) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+
 const toUnit = (bytes) => Float32Array.from(bytes, (value) => value / 255);
 
 class Problem extends Error {
