@@ -28,7 +28,11 @@ SETTINGS = {  # JupyterLab's own, so that it asks nobody for news
     "notification": {"fetchNews": "false", "checkForUpdates": False},
     "themes": {"theme": "JupyterLab Light"},
 }
-SLOW = 45_000  # ms
+CONNECTED = """() => {
+    const kernel = window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel;
+    return kernel?.connectionStatus === "connected" && kernel.status === "idle";
+}"""
+SLOW = 60_000  # ms
 
 
 @pytest.fixture(scope="module")
@@ -111,10 +115,7 @@ def page(lab):
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.goto(f"{lab}/lab/tree/surgery.ipynb")
         page.wait_for_selector(".jp-Notebook .jp-CodeCell >> nth=0", timeout=SLOW)
-        page.wait_for_function(
-            "document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle'",
-            timeout=SLOW,
-        )
+        page.wait_for_function(CONNECTED, timeout=SLOW)  # a cell run before that is forgotten
         start = time.monotonic()
         run(page, 0)
         page.wait_for_selector(FIGURE, timeout=SLOW)
@@ -208,6 +209,7 @@ def test_light_and_dark(page, tmp_path):
             state="attached",
             timeout=SLOW,
         )
+        page.wait_for_selector("#jupyterlab-splash", state="detached", timeout=SLOW)
         page.locator(FIGURE).screenshot(path=tmp_path / f"{theme}.png")
         seen[theme] = paper(tmp_path / f"{theme}.png")
         assert complaints(page, FIGURE) == []

@@ -9,7 +9,7 @@ import inspect
 import json
 
 import pytest
-from kernels import SURROUNDINGS, start
+from live_kernel import SURROUNDINGS, start
 
 from backbone import explorables
 from backbone.explorables.figure import Explorable

@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from backbone.exercises import residual_blocks  # noqa: F401 (registers its checks)
+from backbone.exercises import (  # noqa: F401 (each registers its checks)
+    residual_blocks,
+    resnet_architecture,
+    resnet_implementation,
+    unet_architecture,
+    unet_implementation,
+)
 from backbone.exercises.core import EXERCISES, Right, Wrong, find, judge
 
 __all__ = ["EXERCISES", "Right", "Wrong", "check", "question"]

@@ -102,7 +102,7 @@ def output(call: str, module: Callable[..., Any], x: Tensor) -> Tensor:
     if not torch.equal(given, x):
         raise Wrong(
             f"{call} changed x itself. An operation in place overwrites what the shortcut needs.",
-            f"{call} 改写了 x 本身。原地操作会覆盖快捷连接还要用的值。",
+            f"{call} 改写了 x 本身。原地操作会覆盖捷径连接还要用的值。",
             "changes-its-input",
         )
     return y

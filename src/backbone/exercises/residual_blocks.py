@@ -345,7 +345,7 @@ def nothing_after_the_addition(answer: object) -> Right:
         raise Wrong(
             "With conv2 silent x must come out unchanged. What else touches it on the shortcut, or "
             "after the addition?",
-            "conv2 静默时，x 必须原样出来。快捷连接上或相加之后，还有什么动了它？",
+            "conv2 静默时，x 必须原样出来。捷径连接上或相加之后，还有什么动了它？",
             "shortcut-touched",
         )
     twin = _reference(block, x)
@@ -353,7 +353,7 @@ def nothing_after_the_addition(answer: object) -> Right:
         raise twin
     return Right(
         "The shortcut is now a clean line: what goes in, signs and all, comes out.",
-        "快捷连接现在是一条干净的直线：进去什么，连同正负号，就出来什么。",
+        "捷径连接现在是一条干净的直线：进去什么，连同正负号，就出来什么。",
     )
 
 
