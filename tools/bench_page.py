@@ -18,7 +18,7 @@ VISITS = 7
 # When the first figure says that it is ready, in milliseconds since the visit began.
 WATCH = """
 new MutationObserver(() => {
-  if (!window.alive && document.querySelector('.explorable[data-ready="true"]'))
+  if (!window.alive && document.querySelector('.explorable')?.dataset.ready === 'true')
     window.alive = performance.now();
 }).observe(document, { subtree: true, childList: true, attributes: true });
 """

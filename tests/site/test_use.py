@@ -89,7 +89,7 @@ def test_every_page_leads_to_its_neighbours(visit):
 def test_the_first_screen_is_alive(visit):
     page = visit().open("index")
     page.set_viewport_size({"width": 1280, "height": 800})
-    page.wait_for_selector(".explorable[data-ready='true']")
+    page.wait_for_selector("[data-explorable='skip-surgery'][data-ready='true']")
     figure = page.locator(".explorable").first
     top = figure.bounding_box()["y"]
     answer = figure.locator("[data-value='score']")

@@ -10,7 +10,7 @@
  */
 import { fill, svg } from "./dom.js";
 
-const [HEIGHT, TOP, BOTTOM, LEFT, LETTER] = [250, 22, 36, 44, 7];
+const [HEIGHT, TOP, BOTTOM, LEFT, LETTER] = [250, 22, 36, 44, 8.5];
 
 export function plot() {
   const element = svg("svg", { class: "x-plot", role: "img", height: HEIGHT });
