@@ -20,7 +20,7 @@ book: setup ## build the site and say where to open it
 test: browser ## every test: code, notebooks, and the site in a real browser
 	@$(PY) tools/build_book.py
 	@$(QUIET) $(PY) -m pytest tests book/en --nbval --nbval-current-env \
-		--nbval-sanitize-with tests/nbval.cfg $(ARGS)
+		--nbval-sanitize-with tests/nbval.cfg -n 2 --dist loadfile $(ARGS)
 
 serve: book ## build, then serve the site on http://localhost:8000
 	@$(PY) -m http.server 8000 --bind 127.0.0.1 --directory _build/html

@@ -10,6 +10,13 @@ from backbone.unet import UNetModel
 from backbone.variants import PaperUNet
 
 
+def padded_by_name():
+    """Paddings that PyTorch computes itself; an even kernel has no middle."""
+    return nn.Sequential(
+        nn.Conv2d(1, 2, 4, padding="same"), nn.Conv2d(2, 2, 3, padding="valid", dilation=2)
+    )
+
+
 def reached_by_gradient(model, layer, size, at):
     """Rows and columns of the input whose pixels really influence one value, by autograd.
 
@@ -41,6 +48,8 @@ def reached_by_gradient(model, layer, size, at):
         (lambda: ResNet18(width=2), "layer2", (1, 3, 160, 160), (10, 10)),
         (lambda: ResNet(Bottleneck, [1, 1, 1, 1], width=2), "layer2", (1, 3, 128, 96), (8, 6)),
         (lambda: ResNet(BasicBlock, [1, 1, 1, 1], width=2), "layer3", (1, 3, 224, 224), (7, 7)),
+        (padded_by_name, "0", (1, 1, 20, 24), (9, 11)),
+        (padded_by_name, "1", (1, 1, 20, 24), (0, 11)),
         (lambda: UNetModel(init_features=1), "encode_layer3", (1, 1, 96, 96), (12, 11)),
         (lambda: UNetModel(init_features=1), "upconv4", (1, 1, 256, 256), (17, 16)),
         (lambda: UNetModel(init_features=1), "decode_layer3", (1, 1, 256, 256), (33, 30)),

@@ -5,6 +5,7 @@ import linecache
 import logging
 import re
 import statistics
+import subprocess
 import sys
 from pathlib import Path
 
@@ -261,6 +262,20 @@ def test_exercises_are_complete(path: Path) -> None:
     assert len(solutions(notebook)) >= 3
     for cell_id, code in solutions(notebook):
         assert re.search(r"^\s*assert ", code, re.M), f"{cell_id}: its solution proves nothing"
+
+
+@every_chapter
+def test_code_is_that_of_the_oldest_python(path: Path) -> None:
+    """Cells and solutions parse in Python 3.10, although the book is built with a newer one."""
+    notebook = read_notebook(path)
+    codes = [cell.source for cell in code_cells(notebook)]
+    codes += [code for _, code in solutions(notebook)]
+    command = ["ruff", "check", "--isolated", "--target-version=py310", "--select=E9", "-"]
+    done = subprocess.run(
+        [sys.executable, "-m", *command], input="\n\n".join(codes), text=True, capture_output=True
+    )
+    assert done.returncode == 0, done.stdout
+    print(f"{len(codes)} pieces of code")
 
 
 # --- the solutions -------------------------------------------------------------------------------

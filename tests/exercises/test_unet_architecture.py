@@ -1,7 +1,5 @@
 """The checks of "U-Net: the architecture": right answers of several kinds, and usual slips."""
 
-import time
-
 import pytest
 import torch
 from answers import meets, passes
@@ -275,15 +273,3 @@ def test_the_short_way():
             "other": [hooked(True)],
         },
     )
-
-
-def test_answers_come_at_once():
-    answers = [SHAPES, 642, {1: 36, 2: 36, 4: 9}, {"side": 700, "mirrored": 94}]
-    answers += [{"rows": 204, "bottom": 5}, short_way]
-    for number, answer in enumerate(answers, start=1):
-        unet_architecture._reach.cache_clear()
-        start = time.perf_counter()
-        check(f"unet-architecture.{number}", answer)
-        seconds = time.perf_counter() - start
-        print(f"{number}: {seconds:.2f} s")
-        assert seconds < 2

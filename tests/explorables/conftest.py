@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from parity import JS, EnginePage
+from pretend_kernel import Kernel
 
 from browser import open_browser, serve
 
@@ -69,3 +70,17 @@ def figure_page(browser, tmp_path):
     for context in opened:
         context.close()
     assert complaints == []
+
+
+@pytest.fixture
+def kernel(browser, tmp_path):
+    """Open a figure with a kernel that the test plays: `kernel(BlockLab())`."""
+    opened = []
+
+    def start(widget, **more):
+        opened.append(Kernel(browser, widget, tmp_path, **more))
+        return opened[-1]
+
+    yield start
+    for page in opened:
+        page.close()

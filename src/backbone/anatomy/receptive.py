@@ -131,6 +131,8 @@ def _back(model: nn.Module, op: Op, span: Span, axis: int, side: int) -> Span:
         )
     )
     reach = dilation * (kernel - 1)
+    if isinstance(padding, str):  # an odd reach puts the larger half behind
+        padding = reach // 2 if padding == "same" else 0
     if op.kind == "conv_transpose2d":
         return ceil((low + padding - reach) / stride), floor((high + padding) / stride)
     return low * stride - padding, high * stride - padding + reach

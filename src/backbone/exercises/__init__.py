@@ -9,9 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 from backbone.exercises import (  # noqa: F401 (each registers its checks)
+    backbone_swap,
+    degradation,
     residual_blocks,
     resnet_architecture,
     resnet_implementation,
+    segmentation,
     unet_architecture,
     unet_implementation,
 )

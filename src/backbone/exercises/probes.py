@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -101,11 +101,16 @@ def output(call: str, module: Callable[..., Any], x: Tensor) -> Tensor:
         )
     if not torch.equal(given, x):
         raise Wrong(
-            f"{call} changed x itself. An operation in place overwrites what the shortcut needs.",
-            f"{call} 改写了 x 本身。原地操作会覆盖捷径连接还要用的值。",
+            f"{call} changed x itself. An operation in place overwrites what others still need.",
+            f"{call} 改写了 x 本身。原地操作会覆盖别处还要用的值。",
             "changes-its-input",
         )
     return y
+
+
+def first_slip(cases: Iterable[tuple[bool, str, str, str]]) -> Wrong | None:
+    """Return the hint of the first slip that was found: (found, English, Chinese, its name)."""
+    return next((Wrong(en, zh, slip) for found, en, zh, slip in cases if found), None)
 
 
 def same_shape(call: str, y: Tensor, wanted: tuple[int, ...], why: tuple[str, str]) -> None:
@@ -138,5 +143,5 @@ def kind(answer: object) -> str:
     """What an answer is, in a few words."""
     if isinstance(answer, Tensor):
         return f"a tensor of shape {tuple(answer.shape)}"
-    text = repr(answer)
+    text = " ".join(repr(answer).split())  # a module's has many lines, a hint has one
     return f"{type(answer).__name__} {text if len(text) <= 60 else text[:57] + '…'}"

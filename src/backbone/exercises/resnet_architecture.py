@@ -13,7 +13,15 @@ from torch import nn
 
 from backbone.anatomy import receptive_field, record_features
 from backbone.exercises.core import Right, Wrong, exercise
-from backbone.exercises.probes import attempt, function, kind, number, numbers, parameters
+from backbone.exercises.probes import (
+    attempt,
+    first_slip,
+    function,
+    kind,
+    number,
+    numbers,
+    parameters,
+)
 from backbone.exercises.resnet_common import (
     SIDE,
     for_small_images,
@@ -108,9 +116,8 @@ def _miscounted(held: float, main: float, total: int, path: int, blocks: int) ->
             "every-shortcut",
         ),
     ]
-    for found, en, zh, slip in cases:
-        if found:
-            return Wrong(en, zh, slip)
+    if slip := first_slip(cases):
+        return slip
     if main == path:
         return Wrong(
             "The main path is right. Now count the blocks that change the channels or the size.",
@@ -312,9 +319,8 @@ def parameters_by_hand(answer: object, in_planes: int = 128, planes: int = 256) 
             "share",
         ),
     ]
-    for found, en, zh, slip in cases:
-        if found:
-            raise Wrong(en, zh, slip)
+    if slip := first_slip(cases):
+        raise slip
     en, zh = ("The main path", "主路径") if m != main else ("The shortcut", "捷径连接")
     raise Wrong(
         f"{en} has another number. Write one product for each convolution, in × out × kernel area, "

@@ -13,7 +13,15 @@ from torch import Tensor, nn
 from backbone.anatomy import record_features
 from backbone.data import normalize, photo, photo_names
 from backbone.exercises.core import Right, Wrong, exercise
-from backbone.exercises.probes import attempt, function, kind, number, numbers, parameters
+from backbone.exercises.probes import (
+    attempt,
+    first_slip,
+    function,
+    kind,
+    number,
+    numbers,
+    parameters,
+)
 from backbone.exercises.resnet_common import (
     STAGES,
     for_small_images,
@@ -298,9 +306,8 @@ def _not_the_share(said: dict[str, float], like: Callable[..., bool]) -> Wrong:
             "same-share",
         ),
     ]
-    for found, en, zh, slip in cases:
-        if found:
-            return Wrong(en, zh, slip)
+    if slip := first_slip(cases):
+        return slip
     off = next(net for net in real if not _near(said[net], real[net]["share"]))
     return Wrong(
         f"Another share for {off}: add up p.numel() where 'downsample' is in the name, and divide "
@@ -447,9 +454,8 @@ def where_the_work_differs(answer: object) -> Right:
             "some-missing",
         ),
     ]
-    for found, en, zh, slip in cases:
-        if found:
-            raise Wrong(en, zh, slip)
+    if slip := first_slip(cases):
+        raise slip
     extra = sorted(said - real)[0]
     raise Wrong(
         f"{extra} does the same work in both versions: same weights, same size of its maps.",

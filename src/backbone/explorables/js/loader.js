@@ -58,6 +58,7 @@ function makeModel(state) {
   const listeners = {};
   const tell = (event) => [...(listeners[event] ?? [])].forEach((listener) => listener());
   return {
+    alone: true, // no kernel: nothing leaves the page
     get: (key) => state[key],
     set(key, value) {
       if (state[key] === value) return;

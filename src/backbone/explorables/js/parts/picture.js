@@ -15,6 +15,7 @@ const WORDS = {
     more: "Paint, or open a picture",
     clear: "Clear", undo: "As it was", open: "Open a picture …",
     private: "A picture you open or paste stays on this page.",
+    shared: "A picture you open or paste goes to your kernel, and nowhere else.",
     sample: "Sample {name}",
     notImage: "“{name}” is not a picture this browser can read. Try a PNG, JPEG or WebP file.",
     svg: "“{name}” is an SVG: a drawing, not pixels. Save it as PNG first.",
@@ -32,6 +33,7 @@ const WORDS = {
     more: "涂画，或打开图片",
     clear: "清空", undo: "恢复原图", open: "打开图片……",
     private: "打开或粘贴的图片只留在本页，不会上传。",
+    shared: "打开或粘贴的图片只会传给你的内核，不会去别处。",
     sample: "样本 {name}",
     notImage: "浏览器无法把“{name}”当作图片读取。请换一个 PNG、JPEG 或 WebP 文件。",
     svg: "“{name}”是 SVG 矢量图，没有像素。请先另存为 PNG。",
@@ -52,10 +54,11 @@ const WORDS = {
  * @param onPicture  told (pixels, { kind, index }): Float32Array from 0 to 1, and where it comes
  *                   from: "sample" (with its index), "file" or "paint"
  * @param onMessage  told (text, isProblem)
+ * @param alone      whether pictures stay on the page: no kernel receives them
  * @returns { element, pad, show(pixels), choose(index) }; `show` changes the picture, `choose` takes
  *          a sample, and neither tells `onPicture`
  */
-export function pictureInput({ language, samples, size, onPicture, onMessage, start = 0 }) {
+export function pictureInput({ language, samples, size, onPicture, onMessage, start = 0, alone = true }) {
   const t = speaker(WORDS, language);
   let pixels = toUnit(samples[start].data);
   let original = pixels.slice();
@@ -180,7 +183,7 @@ export function pictureInput({ language, samples, size, onPicture, onMessage, st
         button({ label: t("undo"), onClick: () => { take(original, origin); onMessage("", false); tell(); } }),
         button({ label: t("open"), onClick: () => input.click() }),
         input),
-      h("p", { class: "x-note" }, t("private"))));
+      h("p", { class: "x-note" }, t(alone ? "private" : "shared"))));
 
   const drop = (event, active) => {
     event.preventDefault();
@@ -230,7 +233,7 @@ export function modelPicture({ model, t, figure, names, bytes, onPicture }) {
     model.save_changes();
   };
   const input = pictureInput({
-    language: t.language, samples, size, start: model.get("sample"),
+    language: t.language, samples, size, start: model.get("sample"), alone: Boolean(model.alone),
     onPicture(pixels, { kind, index }) {
       const sample = kind === "sample";
       keep(sample ? [] : pixels, sample ? index : model.get("sample"));
