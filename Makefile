@@ -3,7 +3,7 @@ PY := .venv/bin/python
 # The same surroundings in which `make notebooks` stores outputs, so that they compare equal.
 QUIET := PYTHONHASHSEED=0 TQDM_DISABLE=1 PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help setup browser book test serve notebooks experiments bench lint clean
+.PHONY: help setup browser book test serve notebooks experiments student grade bench lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -19,7 +19,8 @@ book: setup ## build the site and say where to open it
 
 test: browser ## every test: code, notebooks, and the site in a real browser
 	@$(PY) tools/build_book.py
-	@$(QUIET) $(PY) -m pytest tests book/en --nbval --nbval-current-env \
+	@$(PY) tools/student.py --solved _build/solved
+	@$(QUIET) $(PY) -m pytest tests book/en _build/solved --nbval --nbval-current-env \
 		--nbval-sanitize-with tests/nbval.cfg -n 2 --dist loadfile $(ARGS)
 
 serve: book ## build, then serve the site on http://localhost:8000
@@ -30,6 +31,12 @@ notebooks: setup ## run every notebook and store its outputs
 
 experiments: setup ## train everything the book reports, from five seeds (about an hour)
 	@tools/experiments.sh $(ARGS)
+
+student: setup ## the edition for a class, without solutions, in dist/student (SEED=42: own numbers)
+	@$(PY) tools/student.py $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+grade: setup ## check a class's notebooks: SUBMISSIONS=folder OUT=grades.csv
+	@$(PY) tools/grade.py "$(SUBMISSIONS)" "$(or $(OUT),grades.csv)" $(ARGS)
 
 bench: browser ## time and memory of our models beside a reference; the engine in a browser
 	@$(PY) tools/bench.py $(ARGS)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from backbone.exercises import (  # noqa: F401 (each registers its checks)
+    about_the_source,
     backbone_swap,
     degradation,
     residual_blocks,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,10 +114,18 @@ def find(name: str) -> Exercise:
     raise ValueError(f"There is no exercise {name!r}. Choose from {', '.join(choice)}.")
 
 
+def unanswered(answer: object) -> bool:
+    """Whether an answer, or a part of one with several parts, is still the three dots."""
+    if isinstance(answer, Mapping):
+        answer = tuple(answer.values())
+    parts = answer if isinstance(answer, list | tuple) else (answer,)
+    return any(part is ... for part in parts)
+
+
 def judge(name: str, answer: object, seed: int = 0) -> Right:
     """Check an answer; see `backbone.exercises.check`."""
     found = find(name)
-    if answer is ...:
+    if unanswered(answer):
         return Right(**OPEN, answered=False)
     numbers = found.question(seed) if found.question else {}
     return found.check(answer, **numbers)
