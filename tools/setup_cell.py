@@ -50,10 +50,16 @@ if find_spec("torchinfo") is None and os.system(install) != 0:
 """
 
 
-def setup_source(pyproject: Path = ROOT / "pyproject.toml") -> str:
+# Answers to exercises are then commented on in the language of the page.
+IN_CHINESE = 'os.environ["BACKBONE_LANGUAGE"] = "zh"\n'
+
+
+def setup_source(pyproject: Path = ROOT / "pyproject.toml", language: str = "en") -> str:
     """Return the setup cell for the version and repository that ``pyproject.toml`` names."""
     project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
     source = TEMPLATE.replace("<VERSION>", project["version"])
+    if language == "zh":
+        source += IN_CHINESE
     return source.replace("<REPOSITORY>", project["urls"]["Repository"]).rstrip("\n")
 
 
