@@ -335,7 +335,7 @@ def two_ways_to_score(answer: object) -> Right:
     if not isinstance(got, Tensor):
         raise Wrong(
             f"{call} must give the mask, a tensor; got {kind(got)}.",
-            f"{call} 应当给出掩膜，即一个张量；得到的是 {kind(got)}。",
+            f"{call} 应当给出掩码，即一个张量；得到的是 {kind(got)}。",
             "no-tensor",
         )
     if (height, width) in echo.seen:
@@ -389,12 +389,12 @@ def _judge_mask(call: str, got: Tensor, mask: Tensor) -> None:
         if got.dim() == 3 and got.shape[0] == 2:
             raise Wrong(
                 f"{call} gives scores of both classes; the mask is the class of each pixel.",
-                f"{call} 给出了两个类别的分数；掩膜是每个像素的类别。",
+                f"{call} 给出了两个类别的分数；掩码是每个像素的类别。",
                 "scores-for-mask",
             )
         raise Wrong(
             f"{call} has shape {tuple(got.shape)}; put together, the mask is {high}×{wide}.",
-            f"{call} 的形状是 {tuple(got.shape)}；拼起来的掩膜应为 {high}×{wide}。",
+            f"{call} 的形状是 {tuple(got.shape)}；拼起来的掩码应为 {high}×{wide}。",
             "not-put-together",
         )
     if torch.equal(got.long(), mask):
@@ -418,7 +418,7 @@ def _judge_mask(call: str, got: Tensor, mask: Tensor) -> None:
     raise Wrong(
         f"{(got.long() != mask).float().mean():.0%} of the mask is not what the network said. Is "
         "every tile filled in once?",
-        f"掩膜中有 {(got.long() != mask).float().mean():.0%} 不是网络给出的答案。"
+        f"掩码中有 {(got.long() != mask).float().mean():.0%} 不是网络给出的答案。"
         "每块图块都正好填了一次吗？",
     )
 

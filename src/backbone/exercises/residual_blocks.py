@@ -380,6 +380,6 @@ def _reference(block: Any, x: torch.Tensor) -> Wrong | None:  # noqa: ANN401
         return None
     return Wrong(
         "The order inside differs: batch norm, ReLU, convolution; then the same again.",
-        "块内的顺序不对：批归一化、ReLU、卷积；然后再来一遍。",
+        "块内的顺序不对：批量归一化、ReLU、卷积；然后再来一遍。",
         "order",
     )

@@ -119,11 +119,11 @@ def two_scores(answer: object) -> Right:
         ),
         "wrong-sign": (
             "A perfect mask has Dice 1 and IoU 1; yours gives a third. Look at a sign.",
-            "完美的掩膜 Dice 为 1，IoU 也为 1；你的给出三分之一。检查一个正负号。",
+            "完美的掩码 Dice 为 1，IoU 也为 1；你的给出三分之一。检查一个正负号。",
         ),
         "two-forgotten": (
             "A perfect mask has Dice 1 and IoU 1; yours gives a half. Solve for IoU once more.",
-            "完美的掩膜 Dice 为 1，IoU 也为 1；你的给出二分之一。请再解一次 IoU。",
+            "完美的掩码 Dice 为 1，IoU 也为 1；你的给出二分之一。请再解一次 IoU。",
         ),
         "halved": (
             "The two is only a part of it: the sizes |A| + |B| count the overlap twice.",
@@ -459,7 +459,7 @@ def keep_one(answer: object) -> Right:
     raise Wrong(
         f'keep(net, "{off}") gives {said[off]:.3f}. Three cuts at once, then IoU of the test image '
         "with its mask.",
-        f'keep(net, "{off}") 给出 {said[off]:.3f}。同时切断三个，再算测试图像与其掩膜的 IoU。',
+        f'keep(net, "{off}") 给出 {said[off]:.3f}。同时切断三个，再算测试图像与其掩码的 IoU。',
     )
 
 
@@ -467,7 +467,7 @@ def _one_score(call: str, got: Any) -> float:  # noqa: ANN401 (a reader's answer
     if isinstance(got, Tensor) and got.numel() > 1:
         raise Wrong(
             f"{call} gives a mask of shape {tuple(got.shape)}; its IoU with the truth is wanted.",
-            f"{call} 给出的是形状为 {tuple(got.shape)} 的掩膜；要的是它与真值的 IoU。",
+            f"{call} 给出的是形状为 {tuple(got.shape)} 的掩码；要的是它与真值的 IoU。",
             "mask-for-score",
         )
     return number(got)
@@ -760,5 +760,5 @@ def is_zero_a_fair_cut(answer: object) -> Right:
     raise Wrong(
         f"bland(net, {off}) gives {said[off]:.3f}. Walk the network without a change first: does "
         "that give its usual mask?",
-        f"bland(net, {off}) 给出 {said[off]:.3f}。先不作改动走一遍网络：得到的是平常的掩膜吗？",
+        f"bland(net, {off}) 给出 {said[off]:.3f}。先不作改动走一遍网络：得到的是平常的掩码吗？",
     )
