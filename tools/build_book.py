@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
+ENGLISH, CHINESE = ROOT / "book" / "en", ROOT / "book" / "zh"
 PREFIX = "book/en"
 
 
@@ -34,27 +35,33 @@ def strip_prefix(toc: object) -> object:
     return [strip_prefix(item) for item in toc] if isinstance(toc, list) else toc
 
 
-def rebase(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the root configuration, made to work with `book/en` as the source folder."""
+def rebase(config: dict[str, Any], home: Path, *, both: bool) -> dict[str, Any]:
+    """Return a configuration whose paths hold wherever the file lies.
+
+    Args:
+        config: the content of a `_config.yml`.
+        home: its folder, to which its paths are relative.
+        both: the other edition is built as well, so that pages may lead to it.
+    """
     sphinx = config["sphinx"]
     for name, path in sphinx["local_extensions"].items():
-        sphinx["local_extensions"][name] = str(ROOT / path)
-    for key in ("html_static_path", "templates_path"):
-        if key in sphinx["config"]:
-            sphinx["config"][key] = [str(ROOT / path) for path in sphinx["config"][key]]
-    config["html"]["favicon"] = str(ROOT / config["html"]["favicon"])
-    config["repository"]["path_to_book"] = PREFIX
+        sphinx["local_extensions"][name] = str((home / path).resolve())
+    static = sphinx["config"]["html_static_path"]
+    sphinx["config"]["html_static_path"] = [str((home / path).resolve()) for path in static]
+    sphinx["config"]["backbone_both_editions"] = both
+    config["html"]["favicon"] = str((home / config["html"]["favicon"]).resolve())
+    config["repository"].setdefault("path_to_book", PREFIX)
     return config
 
 
-def write_english(folder: Path) -> tuple[Path, Path]:
-    """Write the English edition's configuration and contents; return the two paths."""
+def write_settings(home: Path, folder: Path, *, both: bool) -> tuple[Path, Path]:
+    """Write the configuration and contents of the edition in `home`; return the two paths."""
     folder.mkdir(parents=True)
     config, toc = folder / "_config.yml", folder / "_toc.yml"
-    with (ROOT / "_config.yml").open(encoding="utf-8") as file:
-        config.write_text(yaml.safe_dump(rebase(yaml.safe_load(file))), "utf-8")
-    with (ROOT / "_toc.yml").open(encoding="utf-8") as file:
-        toc.write_text(yaml.safe_dump(strip_prefix(yaml.safe_load(file))), "utf-8")
+    settings = yaml.safe_load((home / "_config.yml").read_text("utf-8"))
+    config.write_text(yaml.safe_dump(rebase(settings, home, both=both)), "utf-8")
+    contents = yaml.safe_load((home / "_toc.yml").read_text("utf-8"))
+    toc.write_text(yaml.safe_dump(strip_prefix(contents)), "utf-8")
     return config, toc
 
 
@@ -74,16 +81,21 @@ def build_edition(source: Path, config: Path, toc: Path, work: Path) -> Path:
     return work / "_build" / "html"
 
 
+def pages_of(folder: Path) -> list[Path]:
+    """Return the sources of an edition's pages."""
+    return [path for path in sorted(folder.iterdir()) if path.suffix in {".ipynb", ".md"}]
+
+
 def build(output: Path) -> None:
     """Build every edition that exists and put the result in place of `output`."""
     work = output.parent / f".work-{output.name}"
     shutil.rmtree(work, ignore_errors=True)
-    config, toc = write_english(work / "config")
-    site = build_edition(ROOT / PREFIX, config, toc, work / "en")
-    chinese = ROOT / "book" / "zh"
-    if (chinese / "_config.yml").is_file():
-        pages = build_edition(chinese, chinese / "_config.yml", chinese / "_toc.yml", work / "zh")
-        shutil.move(pages, site / "zh")
+    both = all((CHINESE / page.name).exists() for page in pages_of(ENGLISH))
+    settings = write_settings(ROOT, work / "settings-en", both=both)
+    site = build_edition(ENGLISH, *settings, work / "en")
+    if both:
+        settings = write_settings(CHINESE, work / "settings-zh", both=both)
+        shutil.move(build_edition(CHINESE, *settings, work / "zh"), site / "zh")
     shutil.rmtree(output, ignore_errors=True)
     shutil.move(site, output)
     shutil.rmtree(work)
