@@ -17,10 +17,11 @@ browser:
 book: setup ## build the site and say where to open it
 	@$(PY) tools/build_book.py
 
+# The notebooks run with each solution in its answer cell, so that solutions are tested as well.
 test: browser ## every test: code, notebooks, and the site in a real browser
 	@$(PY) tools/build_book.py
 	@$(PY) tools/student.py --solved _build/solved
-	@$(QUIET) $(PY) -m pytest tests book/en _build/solved --nbval --nbval-current-env \
+	@$(QUIET) $(PY) -m pytest tests _build/solved --nbval --nbval-current-env \
 		--nbval-sanitize-with tests/nbval.cfg -n 2 --dist loadfile $(ARGS)
 
 serve: book ## build, then serve the site on http://localhost:8000

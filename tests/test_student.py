@@ -122,6 +122,9 @@ def test_every_exercise_can_be_handed_in(path: Path) -> None:
 def test_each_solution_is_for_its_own_exercise(path: Path) -> None:
     notebook = cells.read_notebook(path)
     made = student.solved(notebook)  # `make test` runs it, so that solutions stay right
+    own = {cell.id for cell in answers.answer_cells(notebook).values()}
+    pairs = zip(notebook.cells, made.cells, strict=True)
+    assert all(before == after for before, after in pairs if before.id not in own)
     for name, cell in answers.answer_cells(made).items():
         assert answers.checked(cell.source) == [name]
         assert re.search(r"^assert ", cell.source, re.M), f"{name}: its solution proves nothing"

@@ -1,6 +1,7 @@
 """What is the same for every check: open answers, names, language, one line of a hint."""
 
 import pytest
+import torch
 
 from backbone.exercises import EXERCISES, Wrong, check
 from backbone.exercises.core import LANGUAGE, Right, exercise
@@ -46,3 +47,21 @@ def test_jupyter_shows_one_line_and_no_traceback():
     print(shown.stdout + shown.stderr)
     lines = (shown.stdout + shown.stderr).strip().splitlines()
     assert len(lines) == 1 and lines[0].startswith("✗ 64 is the round number")
+
+
+def test_a_gap_that_is_still_open_is_no_mistake():
+    """A function to be completed is there from the start, and returns the dots."""
+
+    class ZeroPad(torch.nn.Module):
+        def __init__(self, channels, stride):
+            super().__init__()
+
+        def forward(self, x):
+            return ...
+
+    for name, answer in {
+        "residual-blocks.1": lambda *_: ...,
+        "residual-blocks.2": {"ResNet34": 3, "ResNet101": ..., "ResNet152": 4},
+        "residual-blocks.4": ZeroPad,
+    }.items():
+        assert not check(name, answer).answered

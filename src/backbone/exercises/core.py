@@ -38,6 +38,10 @@ class Wrong(Exception):  # not an error of the program: an answer that is not ri
         return [f"✗ {self.words[language()]}"]
 
 
+class Unanswered(Exception):
+    """An answer that is there, but holds a gap: a function that returns the three dots."""
+
+
 @dataclass(frozen=True)
 class Right:
     """What a right answer shows, or (`answered` False) that there is none yet."""
@@ -128,7 +132,10 @@ def judge(name: str, answer: object, seed: int = 0) -> Right:
     if unanswered(answer):
         return Right(**OPEN, answered=False)
     numbers = found.question(seed) if found.question else {}
-    return found.check(answer, **numbers)
+    try:
+        return found.check(answer, **numbers)
+    except Unanswered:
+        return Right(**OPEN, answered=False)
 
 
 def language() -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backbone.exercises.core import Wrong
+from backbone.exercises.core import Unanswered, Wrong
 
 
 def number(answer: object) -> float:
@@ -73,15 +73,19 @@ def attempt(call: str, work: Callable[[], Any]) -> Any:  # noqa: ANN401 (whateve
 
     Raises:
         Wrong: the code raised an error.
+        Unanswered: it returned the three dots of a gap.
     """
     try:
-        return work()
-    except Wrong:
+        got = work()
+    except (Wrong, Unanswered):
         raise
     except Exception as error:
         reason = str(error).strip().partition("\n")[0][:200]
         said = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
         raise Wrong(f"{call} raised {said}", f"运行 {call} 时出错：{said}", "raises") from None
+    if got is ...:
+        raise Unanswered  # a function with its gap still open
+    return got
 
 
 def output(call: str, module: Callable[..., Any], x: Tensor) -> Tensor:
