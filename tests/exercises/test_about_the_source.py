@@ -1,6 +1,6 @@
 """Answers to the exercises of "About the source", right ones and typical wrong ones."""
 
-from answers import meets, passes
+from right_and_wrong import meets, passes
 
 FIRST = {"sixth line": "shortcut", "block loads": True, "network loads": False}
 SECOND = {"counted wrongly": False, "loads": True, "same outputs": False}

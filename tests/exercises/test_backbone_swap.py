@@ -5,7 +5,7 @@ from statistics import mean
 
 import pytest
 import torch
-from answers import meets, passes
+from right_and_wrong import meets, passes
 from torch import nn
 from torch.nn import functional as F
 
@@ -458,3 +458,39 @@ def test_every_class_gets_its_own_number_of_tiles():
         seen.add(t)
         assert check("backbone-swap.6", four(t), seed=seed).answered
     assert seen == {2, 8, 16}
+
+
+def test_freeze_a_backbone():
+    def off(stages):
+        for stage in stages:
+            stage.requires_grad_(False)
+
+    def own_method(model):
+        model.freeze_encoder()
+
+    def by_hand(model):
+        for stage in model.encoder():
+            stage.requires_grad_(False)
+            stage.eval()
+            stage.train = lambda mode=True: None  # stays in evaluation mode
+
+    def only_weights(model):
+        off(model.encoder())
+
+    def undone(model):
+        off(model.encoder())
+        for stage in model.encoder():
+            stage.eval()
+
+    passes("backbone-swap.7", [own_method, by_hand])
+    meets(
+        "backbone-swap.7",
+        {
+            "statistics-move": [only_weights, undone],
+            "nothing-frozen": [lambda model: None, lambda model: model.eval()],
+            "partly-frozen": [lambda model: off(model.encoder()[:3])],
+            "all-frozen": [lambda model: model.requires_grad_(False)],
+            "decoder-frozen": [lambda model: off([*model.encoder(), model.decode_layer4])],
+            "raises": [lambda: None],
+        },
+    )

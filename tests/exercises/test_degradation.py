@@ -6,7 +6,7 @@ from math import log
 from statistics import mean
 
 import torch
-from answers import meets, passes
+from right_and_wrong import meets, passes
 from torch import nn
 
 from backbone.anatomy import cut

@@ -1,7 +1,7 @@
 """The checks of "Residual blocks": right answers of several kinds, and the slips that are made."""
 
 import torch
-from answers import meets, passes
+from right_and_wrong import meets, passes
 from torch import nn
 
 from backbone.exercises import check, question
@@ -192,5 +192,62 @@ def test_nothing_after_the_addition():
             "convolutions": [lambda i, p: nn.Conv2d(i, p, 3, padding=1)],
             "not-a-module": [lambda i, p: None],
             "raises": [PlainBlock.forward, pa(lambda b: None)],
+        },
+    )
+
+
+def resnext(**change):
+    """A maker of ResNeXt blocks; `change` makes it a wrong one."""
+
+    class Block(nn.Module):
+        def __init__(self, in_planes, width, planes, groups):
+            super().__init__()
+            inner = width * groups if change.get("per_group") else width
+            own, other = (1, 1) if change.get("dense") else (groups, 1)
+            if change.get("everywhere"):
+                other = groups
+            k = change.get("kernel", 3)
+            self.body = nn.Sequential(
+                nn.Conv2d(in_planes, inner, 1, bias=False, groups=other),
+                nn.BatchNorm2d(inner),
+                nn.ReLU(),
+                nn.Conv2d(inner, inner, k, padding=k // 2, bias=False, groups=own),
+                nn.BatchNorm2d(inner),
+                nn.ReLU(),
+                nn.Conv2d(inner, planes, 1, bias=False, groups=other),
+                nn.Identity() if change.get("norms") else nn.BatchNorm2d(planes),
+            )
+
+        def forward(self, x):
+            y = self.body(x)
+            if change.get("plain"):
+                return y.relu()
+            return y + x if change.get("open") else (y + x).relu()
+
+    return Block
+
+
+def test_many_narrow_paths():
+    def function_of_names(in_planes, width, planes, groups):
+        block = Bottleneck(in_planes, planes // 4)
+        block.conv1 = nn.Conv2d(in_planes, width, 1, bias=False)
+        block.conv2 = nn.Conv2d(width, width, 3, padding=1, groups=groups, bias=False)
+        block.conv3 = nn.Conv2d(width, planes, 1, bias=False)
+        block.bn1, block.bn2 = nn.BatchNorm2d(width), nn.BatchNorm2d(width)
+        return block
+
+    passes("residual-blocks.7", [resnext(), function_of_names])
+    meets(
+        "residual-blocks.7",
+        {
+            "kernels": [resnext(kernel=5)],
+            "no-groups": [resnext(dense=True)],
+            "groups-elsewhere": [resnext(everywhere=True)],
+            "width-per-group": [resnext(per_group=True)],
+            "norms": [resnext(norms=True)],
+            "no-identity": [resnext(plain=True)],
+            "no-last-relu": [resnext(open=True)],
+            "not-a-module": [lambda *_: None],
+            "raises": [lambda width: resnext()],
         },
     )

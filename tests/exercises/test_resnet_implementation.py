@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from answers import meets, passes
+from right_and_wrong import meets, passes
 from torch import nn
 
 from backbone.anatomy import layer_table
@@ -363,3 +363,48 @@ def test_give_batch_norm_its_statistics():
 def test_blocks_of_both_kinds_are_asked_for():
     kinds = {block for block, _ in resnet_implementation.OTHERS}
     assert kinds == {BasicBlock, Bottleneck}
+
+
+def test_write_make_layer():
+    def good(block, in_planes, planes, num_blocks, stride):
+        layers = [block(in_planes, planes, stride)]
+        layers += [block(planes * block.expansion, planes) for _ in range(num_blocks - 1)]
+        return nn.Sequential(*layers)
+
+    def with_loop(block, in_planes, planes, num_blocks, stride):
+        stage = nn.Sequential()
+        for i in range(num_blocks):
+            stage.append(block(in_planes, planes, stride=stride if i == 0 else 1))
+            in_planes = planes * block.expansion
+        return stage
+
+    def build(strides, moves=lambda b, i, p: p * b.expansion, wrap=nn.Sequential):
+        def make(block, in_planes, planes, num_blocks, stride):
+            layers = []
+            for s in strides(stride, num_blocks):
+                layers.append(block(in_planes, planes, s))
+                in_planes = moves(block, in_planes, planes)
+            return wrap(*layers)
+
+        return make
+
+    def first(stride, n):
+        return [stride] + [1] * (n - 1)
+
+    passes("resnet-implementation.7", [good, with_loop, build(first)])
+    meets(
+        "resnet-implementation.7",
+        {
+            "nothing-returned": [lambda *_: None],
+            "a-list": [build(first, wrap=lambda *blocks: list(blocks))],
+            "one-block-repeated": [lambda b, i, p, n, s: nn.Sequential(*[b(i, p, s)] * n)],
+            "number-of-blocks": [build(lambda s, n: first(s, n + 1))],
+            "stride-in-every-block": [build(lambda s, n: [s] * n)],
+            "stride-nowhere": [build(lambda s, n: [1] * n)],
+            "strides": [build(lambda s, n: [1] * (n - 1) + [s])],
+            "in-planes-not-updated": [build(first, moves=lambda b, i, p: i)],
+            "expansion-forgotten": [build(first, moves=lambda b, i, p: p)],
+            "called-too-early": [None],
+        },
+    )
+    assert not check("resnet-implementation.7", lambda *_: ...).answered

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from answers import meets, passes
+from right_and_wrong import meets, passes
 from skimage.filters import gaussian
 
 from backbone.anatomy import cut, cuttable
@@ -437,5 +437,40 @@ def test_is_zero_a_fair_cut():
             "raises": [lambda net: 1, lambda net, level: net.encode_layer9],
             "called-too-early": [0.5],
             "other": [lambda net, level: 0.3 if net.training else level / 7 * score(net)],
+        },
+    )
+
+
+def test_dice_from_two_masks():
+    def by_sums(a, b):
+        sizes = a.sum() + b.sum()
+        return (2 * (a & b).sum() / sizes).item() if sizes else 1.0
+
+    def by_products(a, b, smooth=1e-6):
+        a, b = a.flatten().float(), b.flatten().float()
+        return (2 * (a * b).sum() + smooth) / (a.sum() + b.sum() + smooth)
+
+    def counted(a, b):
+        both = int((a & b).sum())
+        only = int((a ^ b).sum())
+        return 1.0 if both + only == 0 else 2 * both / (2 * both + only)
+
+    passes("segmentation.8", [by_sums, by_products, counted])
+    meets(
+        "segmentation.8",
+        {
+            "empty-masks": [
+                lambda a, b: (2 * (a & b).sum() / (a.sum() + b.sum())).item(),
+                lambda a, b: 2 * (a & b).sum().item() / max(1, (a.sum() + b.sum()).item()),
+            ],
+            "iou-instead": [lambda a, b: (a & b).sum() / (a | b).sum()],
+            "factor-two": [lambda a, b: (a & b).sum() / (a.sum() + b.sum())],
+            "accuracy-instead": [lambda a, b: (a == b).float().mean()],
+            "a-loss": [lambda a, b: 1 - by_products(a, b)],
+            "recall-instead": [lambda a, b: (a & b).sum() / b.sum()],
+            "precision-instead": [lambda a, b: (a & b).sum() / a.sum()],
+            "another-number": [lambda a, b: 0.5],
+            "not-a-number": [lambda a, b: a & b],
+            "raises": [lambda a, b: 2 * (a + b) / (a - b)],
         },
     )

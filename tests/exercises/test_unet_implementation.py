@@ -2,11 +2,12 @@
 
 import pytest
 import torch
-from answers import meets, passes
+from right_and_wrong import meets, passes
+from torch import nn
 from torch.nn import functional as F
 
 from backbone.exercises import Wrong, check, question, unet_implementation  # noqa: F401
-from backbone.unet import UNetModel, conv_stage
+from backbone.unet import UNetModel, conv_stage, crop_like, join
 
 SHAPES = {"encode_decode_layer": (2, 256, 6, 10), "decode_layer2": (2, 32, 48, 80)}
 
@@ -245,3 +246,59 @@ def test_the_hint_on_scaling_is_true():
     x = torch.linspace(-1, 1, 9)
     assert torch.equal(F.prelu(2 * x, torch.tensor(0.25)), 2 * F.prelu(x, torch.tensor(0.25)))
     print("a PReLU, scaled by two, just scales")
+
+
+def unpadded(crop=crop_like, padded=(), turned=False, forward=True, after=None):
+    """A maker of unpadded U-Nets; arguments make it a wrong one."""
+
+    class Unpadded(UNetModel):
+        def __init__(self, *given, **named):
+            super().__init__(*given, **named)
+            for name, module in self.named_modules():
+                if isinstance(module, nn.Conv2d) and not name.startswith(padded or ("none",)):
+                    module.padding = (0, 0)
+
+        def forward(self, x):
+            if not forward:
+                return super().forward(x)
+            enc1 = self.encode_layer1(x)
+            enc2 = self.encode_layer2(self.pool1(enc1))
+            enc3 = self.encode_layer3(self.pool2(enc2))
+            enc4 = self.encode_layer4(self.pool3(enc3))
+            x = self.encode_decode_layer(self.pool4(enc4))
+            for level, skip in zip((4, 3, 2, 1), (enc4, enc3, enc2, enc1), strict=True):
+                up = self.get_submodule(f"upconv{level}")(x)
+                pair = (up, crop(skip, up))
+                if after == level:
+                    pair = (up, up)
+                x = self.get_submodule(f"decode_layer{level}")(join(*pair[:: -1 if turned else 1]))
+            return self.out_layer(x)
+
+    return Unpadded
+
+
+def test_without_padding():
+    def centre(skip, up):
+        top, left = ((a - b) // 2 for a, b in zip(skip.shape[2:], up.shape[2:], strict=True))
+        return skip[:, :, top : top + up.shape[2], left : left + up.shape[3]]
+
+    def grown(skip, up):
+        return F.interpolate(skip, size=up.shape[2:])
+
+    passes("unet-implementation.7", [unpadded(), unpadded(crop=centre)])
+    meets(
+        "unet-implementation.7",
+        {
+            "still-padded": [UNetModel, unpadded(padded=("enc", "dec", "out"))],
+            "some-still-padded": [unpadded(padded=("encode_decode_layer",))],
+            "nothing-cropped": [unpadded(crop=lambda skip, up: skip)],
+            "old-forward": [unpadded(forward=False)],
+            "cropped-at-the-corner": [
+                unpadded(crop=lambda skip, up: skip[..., : up.shape[2], : up.shape[3]])
+            ],
+            "order-of-the-join": [unpadded(turned=True)],
+            "other-values": [unpadded(crop=grown), unpadded(after=1)],
+            "not-a-unet": [lambda init_features: nn.Identity()],
+            "raises": [lambda: None],
+        },
+    )

@@ -775,3 +775,82 @@ def _value_slips(name: str, tiles: int) -> dict[str, tuple[float, str, str]]:
             "那个冻结的编码器认识服装。对照组什么都不认识。",
         )
     }
+
+
+# --- 7: freeze -----------------------------------------------------------------------------------
+
+
+@exercise("backbone-swap.7")
+def freeze_a_backbone(answer: object) -> Right:
+    """`freeze(model)`: its encoder learns nothing more, statistics included; the decoder does."""
+    freeze = function(answer, "freeze(model)")
+    net = copy.deepcopy(_moved())
+    got = attempt("freeze(model)", lambda: freeze(net))
+    net = got if isinstance(got, ResNetUNet) else net
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    net.train()  # what every training loop does first
+    trainable = [p for p in net.parameters() if p.requires_grad]
+    inside = {id(p) for stage in net.encoder() for p in stage.parameters()}
+    if not trainable:
+        raise Wrong(
+            "Nothing is left to learn: the decoder has to stay trainable.",
+            "没有可学的参数了：解码器要保持可训练。",
+            "all-frozen",
+        )
+    optimizer = torch.optim.SGD(trainable, lr=0.1, momentum=0.9)
+    x = nuclei_split().train.image[None, :, :64, :64]
+    target = nuclei_split().train.mask[None, :64, :64].long()
+    for _ in range(2):  # two steps, in train mode
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(net(x), target).backward()
+        optimizer.step()
+    after = net.state_dict()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    encoder = tuple(f"{stage}." for stage in STAGES)
+    weights = {name for name, _ in net.named_parameters()}
+    learned = {name for name in moved if name.startswith(encoder)}
+    idle = {name for name in weights - moved if not name.startswith(encoder)}
+    slip = _slip_of_freezing(net, learned, weights, idle, inside)
+    if slip is not None:
+        raise slip
+    return Right(
+        "Two steps in train mode, and every number of the encoder is what it was, running "
+        "statistics included; the decoder learned.",
+        "在训练模式下走了两步，编码器的每个数都没有变，滑动统计量也没变；解码器学到了东西。",
+    )
+
+
+def _slip_of_freezing(
+    net: ResNetUNet, learned: set[str], weights: set[str], idle: set[str], inside: set[int]
+) -> Wrong | None:
+    if idle:
+        name = sorted(idle)[0]
+        return Wrong(
+            f"{name} did not learn, but it belongs to the decoder: freeze the encoder only.",
+            f"{name} 没有学习，可它属于解码器：只冻结编码器。",
+            "decoder-frozen",
+        )
+    parameters_moved = learned & weights
+    if parameters_moved and all(p.requires_grad for p in net.parameters() if id(p) in inside):
+        return Wrong(
+            "The encoder still learns: none of its parameters was told that it needs no gradient.",
+            "编码器还在学习：它的参数都没有设成不需要梯度。",
+            "nothing-frozen",
+        )
+    if parameters_moved:
+        name = sorted(parameters_moved)[0]
+        return Wrong(
+            f"{name} still learns. The encoder has five stages, encoder() lists them.",
+            f"{name} 还在学习。编码器有五个阶段，encoder() 会列出它们。",
+            "partly-frozen",
+        )
+    if learned:
+        name = sorted(learned)[0]
+        return Wrong(
+            f"No weight moved, but {name} did: in train mode batch norm updates its running "
+            "statistics, gradient or not, and model.train() undoes an earlier eval().",
+            f"权重都没动，可 {name} 变了：训练模式下，批量归一化不管有没有梯度都会更新滑动统计量，"
+            "而 model.train() 会撤销之前的 eval()。",
+            "statistics-move",
+        )
+    return None

@@ -383,3 +383,88 @@ def _reference(block: Any, x: torch.Tensor) -> Wrong | None:  # noqa: ANN401
         "块内的顺序不对：批量归一化、ReLU、卷积；然后再来一遍。",
         "order",
     )
+
+
+# --- 7: many narrow paths ------------------------------------------------------------------------
+
+
+@exercise("residual-blocks.7")
+def many_narrow_paths(answer: object) -> Right:
+    """`ResNeXtBlock(in_planes, width, planes, groups)`, identity shortcut only."""
+    make = function(answer, "ResNeXtBlock(in_planes, width, planes, groups)")
+    call = "ResNeXtBlock(64, 32, 64, 8)"
+    block = attempt(call, lambda: make(64, 32, 64, 8))
+    if not isinstance(block, nn.Module):
+        raise Wrong(
+            f"{call} must be an nn.Module, got {type(block).__name__}.",
+            f"{call} 应当是 nn.Module，得到的是 {type(block).__name__}。",
+            "not-a-module",
+        )
+    convolutions = [m for m in block.modules() if isinstance(m, nn.Conv2d)]
+    middle = [m for m in convolutions if m.kernel_size == (3, 3)]
+    sizes = [m.kernel_size for m in convolutions]
+    if sizes != [(1, 1), (3, 3), (1, 1)]:
+        raise Wrong(
+            f"The kernels are {sizes}; a ResNeXt block has a 1×1, a grouped 3×3 and a 1×1.",
+            f"卷积核依次是 {sizes}；ResNeXt 的块是 1×1、分组的 3×3、1×1。",
+            "kernels",
+        )
+    if middle[0].groups == 1:
+        raise Wrong(
+            "The 3×3 convolution reads all channels for each output: look up groups in nn.Conv2d.",
+            "3×3 卷积的每个输出通道都读了全部输入通道：查查 nn.Conv2d 的 groups 参数。",
+            "no-groups",
+        )
+    grouped = [m.groups for m in convolutions]
+    if grouped != [1, 8, 1]:
+        raise Wrong(
+            f"groups are {grouped}. Only the 3×3 is split, into 8; the 1×1 before and after it mix "
+            "the groups.",
+            f"groups 依次是 {grouped}。只有 3×3 分成 8 组；前后的 1×1 负责把各组混合起来。",
+            "groups-elsewhere",
+        )
+    if (middle[0].in_channels, middle[0].out_channels) != (32, 32):
+        raise Wrong(
+            f"The 3×3 works on {middle[0].in_channels} channels. `width` is the number for all "
+            "groups together.",
+            f"3×3 处理的是 {middle[0].in_channels} 个通道。`width` 是各组合起来的总数。",
+            "width-per-group",
+        )
+    x = torch.randn(2, 64, 8, 8, generator=torch.Generator().manual_seed(0)).relu()
+    block.train()
+    y = output(f"{call}(x)", block, x)
+    keeps = ("The block keeps channels and size.", "这个块不改变通道数和尺寸。")
+    same_shape(f"{call}(x)", y, (2, 64, 8, 8), keeps)
+    norms = [m for m in block.modules() if isinstance(m, nn.BatchNorm2d)]
+    if len(norms) != 3:
+        raise Wrong(
+            f"Each of the three convolutions has its batch norm; found {len(norms)}.",
+            f"三个卷积各有一个批量归一化；找到 {len(norms)} 个。",
+            "norms",
+        )
+    nn.init.zeros_(norms[-1].weight)
+    silent = output(f"{call}(x)", block, x)
+    if not torch.equal(silent, x):
+        raise Wrong(
+            "With the last batch norm silent (its weight zero) a non-negative x must come out as "
+            "it went in. Was x added, and only once, before the last ReLU?",
+            "最后一个批量归一化静默（权重为零）时，非负的 x 应当原样出来。x 加上了吗？"
+            "是不是只加一次，而且在最后的 ReLU 之前？",
+            "no-identity",
+        )
+    nn.init.ones_(norms[-1].weight)
+    if (output(f"{call}(−x)", block, -x) < 0).any():
+        raise Wrong(
+            "Negative values come out: the last ReLU after the addition is missing.",
+            "输出里有负值：相加之后少了最后的 ReLU。",
+            "no-last-relu",
+        )
+    real = Bottleneck(256, 64)
+    wide = attempt("ResNeXtBlock(256, 128, 256, 32)", lambda: make(256, 128, 256, 32))
+    ratio = parameters(wide) / parameters(real)
+    return Right(
+        f"32 narrow paths, and with {parameters(wide):,} parameters "
+        f"{ratio:.2f} times as expensive as the bottleneck's {parameters(real):,}.",
+        f"32 条窄路，一共 {parameters(wide):,} 个参数，"
+        f"是瓶颈块 {parameters(real):,} 个参数的 {ratio:.2f} 倍。",
+    )

@@ -764,3 +764,138 @@ def _partly(got: dict[str, Tensor], goal: dict[str, Tensor]) -> None:
             f"存下的均值只朝测得的值走了 {part:.0%}：看看 momentum。",
             "momentum-left",
         )
+
+
+# --- 7: write `_make_layer` ----------------------------------------------------------------------
+
+BUILDS: list[tuple[type[nn.Module], int, int, int, int]] = [
+    (BasicBlock, 8, 8, 2, 1),
+    (BasicBlock, 8, 16, 3, 2),
+    (Bottleneck, 12, 8, 3, 1),
+    (Bottleneck, 32, 16, 2, 2),
+]
+
+
+@exercise("resnet-implementation.7")
+def write_make_layer(answer: object) -> Right:
+    """`make_layer(block, in_planes, planes, num_blocks, stride)` → a stage."""
+    make = function(answer, "make_layer(block, in_planes, planes, num_blocks, stride)")
+    for case in BUILDS:
+        block, in_planes, planes, num_blocks, stride = case
+        call = f"make_layer({block.__name__}, {', '.join(map(str, case[1:]))})"
+        made: list[tuple[int, int, int]] = []
+
+        def recorded(
+            inp: int,
+            out: int,
+            s: int = 1,
+            *,
+            stride: int | None = None,
+            block: type[nn.Module] = block,
+            made: list[tuple[int, int, int]] = made,
+        ) -> nn.Module:
+            made.append((inp, out, s if stride is None else stride))
+            return block(*made[-1])
+
+        recorded.expansion = block.expansion  # what a stage may ask of a kind of block
+        got = attempt(call, lambda case=case, recorded=recorded: make(recorded, *case[1:]))
+        wanted = [(in_planes, planes, stride)]
+        wanted += [(planes * block.expansion, planes, 1)] * (num_blocks - 1)
+        slip = _slip_of_a_stage(call, got, made, wanted, block.expansion)
+        if slip is not None:
+            raise slip
+    return Right(
+        "Each stage as the book builds it: only its first block may change size and channels.",
+        "四个阶段都与书中的一致：只有第一个块可以改变尺寸和通道数。",
+    )
+
+
+def _slip_of_a_stage(
+    call: str,
+    got: object,
+    made: list[tuple[int, int, int]],
+    wanted: list[tuple[int, int, int]],
+    expansion: int,
+) -> Wrong | None:
+    """Return what is wrong with a stage, judged by the blocks asked for; None if nothing is."""
+    num_blocks, (in_planes, planes, stride) = len(wanted), wanted[0]
+    shared = isinstance(got, nn.Sequential) and len(set(map(id, got))) < len(got)
+    strides, inputs = [s for _, _, s in made], [i for i, _, _ in made]
+    missing = got is None or isinstance(got, type(...))
+    return first_slip(
+        [
+            (
+                missing,
+                f"{call} gives {kind(got)}. Is a return missing?",
+                f"{call} 返回的是 {kind(got)}。是不是漏了 return？",
+                "nothing-returned",
+            ),
+            (
+                not missing and not isinstance(got, nn.Sequential),
+                f"{call} gives {kind(got)}: PyTorch finds no parameters in a plain list. Wrap the "
+                "blocks in an nn.Sequential.",
+                f"{call} 返回的是 {kind(got)}：PyTorch 在普通列表里找不到参数。"
+                "请用 nn.Sequential 包起来。",
+                "a-list",
+            ),
+            (
+                shared,
+                f"{call}: the same block stands there {num_blocks} times, so all share one set of "
+                "weights. Build a new one each time.",
+                f"{call}：同一个块出现了 {num_blocks} 次，它们共用一组权重。每次都要新建一个块。",
+                "one-block-repeated",
+            ),
+            (
+                len(made) != num_blocks,
+                f"{call} builds {len(made)} blocks; {num_blocks} are wanted.",
+                f"{call} 建了 {len(made)} 个块，应为 {num_blocks} 个。",
+                "number-of-blocks",
+            ),
+            (
+                stride != 1 and strides == [stride] * num_blocks,
+                f"{call}: every block has stride {stride}, so the maps are halved {num_blocks} "
+                "times. How often does a stage halve them?",
+                f"{call}：每个块的步幅都是 {stride}，特征图会缩小 {num_blocks} 次。"
+                "一个阶段该缩小几次？",
+                "stride-in-every-block",
+            ),
+            (
+                stride != 1 and strides == [1] * num_blocks,
+                f"{call}: no block has stride {stride}; the maps stay as large as they were.",
+                f"{call}：没有一个块的步幅是 {stride}，特征图没有变小。",
+                "stride-nowhere",
+            ),
+            (
+                strides != [s for _, _, s in wanted],
+                f"{call}: the strides are {strides}. Only the first block takes the stage's own.",
+                f"{call}：步幅依次是 {strides}。只有第一个块使用这一阶段的步幅。",
+                "strides",
+            ),
+            (
+                inputs == [in_planes] * num_blocks != [i for i, _, _ in wanted],
+                f"{call}: every block expects {in_planes} channels, but after the first there are "
+                "others. in_planes has to move on.",
+                f"{call}：每个块都以为输入有 {in_planes} 个通道，可第一个块之后就变了。"
+                "in_planes 要随之更新。",
+                "in-planes-not-updated",
+            ),
+            (
+                expansion != 1 and inputs[1:] == [planes] * (num_blocks - 1),
+                f"{call}: after a block there are planes · expansion channels, not planes.",
+                f"{call}：一个块之后的通道数是 planes · expansion，而不是 planes。",
+                "expansion-forgotten",
+            ),
+            (
+                made != wanted,
+                f"{call} builds (in_planes, planes, stride) {made}. Follow one image through.",
+                f"{call} 建的块 (in_planes, planes, stride) 是 {made}。请跟着一张图像走一遍。",
+                "other-blocks",
+            ),
+            (
+                not shared and isinstance(got, nn.Sequential) and len(got) != num_blocks,
+                f"{call}: the stage holds more or less than its {num_blocks} blocks.",
+                f"{call}：这一阶段里的部件数不对；只要 {num_blocks} 个块，别无其他。",
+                "other-parts",
+            ),
+        ]
+    )

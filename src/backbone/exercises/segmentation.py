@@ -16,7 +16,7 @@ from backbone.anatomy import cut, cuttable
 from backbone.data import nuclei_split
 from backbone.exercises.core import Right, Wrong, exercise
 from backbone.exercises.probes import attempt, function, kind, number, numbers
-from backbone.training import iou
+from backbone.training import dice, iou
 from backbone.unet import join
 from backbone.weights import load_trained
 
@@ -761,4 +761,102 @@ def is_zero_a_fair_cut(answer: object) -> Right:
         f"bland(net, {off}) gives {said[off]:.3f}. Walk the network without a change first: does "
         "that give its usual mask?",
         f"bland(net, {off}) 给出 {said[off]:.3f}。先不作改动走一遍网络：得到的是平常的掩码吗？",
+    )
+
+
+# --- 8: Dice -------------------------------------------------------------------------------------
+
+
+def _masks() -> dict[str, tuple[Tensor, Tensor]]:
+    """Pairs of masks: any, half right, none right, both empty, one empty, one full."""
+    draw = torch.Generator().manual_seed(0)
+    some = [torch.rand(24, 32, generator=draw) < share for share in (0.2, 0.3)]
+    left = torch.zeros(24, 32, dtype=torch.bool)
+    left[:, :16] = True
+    empty = torch.zeros(24, 32, dtype=torch.bool)
+    return {
+        "two random masks": (some[0], some[1]),
+        "a mask and itself": (left, left),
+        "left half and right half": (left, ~left),
+        "left half and everything": (left, ~empty),
+        "an empty mask and another": (empty, left),
+        "two empty masks": (empty, empty),
+    }
+
+
+@exercise("segmentation.8")
+def dice_from_two_masks(answer: object) -> Right:
+    """`dice_score(a, b)` of two boolean masks → number."""
+    score = function(answer, "dice_score(a, b)")
+    said: dict[str, float] = {}
+    for name, (a, b) in _masks().items():
+        got = attempt(f"dice_score of {name}", lambda a=a, b=b: score(a.clone(), b.clone()))
+        said[name] = float(number(got))
+    real = {name: dice(a.long(), b.long()) for name, (a, b) in _masks().items()}
+
+    def agrees(other: Mapping[str, float], without: tuple[str, ...] = ()) -> bool:
+        return all(abs(said[k] - other[k]) < 1e-4 for k in other if k not in without)
+
+    if agrees(real):
+        return Right(
+            "Right for six pairs, empty ones too: twice what both hold, over the sum of sizes.",
+            "六对掩码都对，包括空掩码：两者共有的像素数乘以二，除以两者像素数之和。",
+        )
+    empty = said["two empty masks"]
+    if agrees(real, without=("two empty masks",)):
+        what = "nan" if empty != empty else f"{empty:g}"
+        raise Wrong(
+            f"Right, except for two empty masks: there it gives {what}. Nothing was missed and "
+            "nothing invented there; what should a score say?",
+            f"别的都对，只有两个空掩码时得到 {what}。那里没有漏掉什么，也没有多出什么；"
+            "得分应是多少？",
+            "empty-masks",
+        )
+    others = {
+        "iou-instead": {k: iou(a.long(), b.long()) for k, (a, b) in _masks().items()},
+        "factor-two": {k: v / 2 for k, v in real.items()},
+        "accuracy-instead": {k: float((a == b).float().mean()) for k, (a, b) in _masks().items()},
+        "a-loss": {k: 1 - v for k, v in real.items()},
+        "recall-instead": {
+            k: float((a & b).sum() / b.sum().clamp(min=1)) for k, (a, b) in _masks().items()
+        },
+        "precision-instead": {
+            k: float((a & b).sum() / a.sum().clamp(min=1)) for k, (a, b) in _masks().items()
+        },
+    }
+    hints = {
+        "iou-instead": (
+            "That is the IoU, intersection over union. Dice divides by the sum of the two sizes.",
+            "这是交并比：交集除以并集。Dice 除以的是两个掩码大小之和。",
+        ),
+        "factor-two": (
+            "Half of it: a perfect prediction must score 1, and a mask with itself gets 0.5.",
+            "只有一半：完美的预测应得 1，而掩码与它自己只得到 0.5。",
+        ),
+        "accuracy-instead": (
+            "That is the share of pixels that agree, background included. Dice has none.",
+            "这是相同像素的比例，把背景也算上了。Dice 不看背景。",
+        ),
+        "a-loss": (
+            "That is a loss: it falls as the masks agree. A score rises.",
+            "这是损失：掩码越一致，它越小。得分应当越大。",
+        ),
+        "recall-instead": (
+            "That is recall: it never asks how much too much the first mask holds.",
+            "这是召回率：它不管第一个掩码多出了多少。",
+        ),
+        "precision-instead": (
+            "That is precision: it never asks how much the first mask missed.",
+            "这是精确率：它不管第一个掩码漏掉了多少。",
+        ),
+    }
+    for slip, other in others.items():
+        if agrees(other, without=("two empty masks", "an empty mask and another")):
+            raise Wrong(*hints[slip], slip)
+    name = next(k for k in real if not abs(said[k] - real[k]) < 1e-4)
+    raise Wrong(
+        f"For {name} it gives {said[name]:.3f}, which is not Dice. Try two masks of three pixels "
+        "by hand.",
+        f"对 {name}，得到 {said[name]:.3f}，这不是 Dice。先用两个三像素的掩码手算一遍。",
+        "another-number",
     )

@@ -12,8 +12,17 @@ from torch.nn import functional as F
 
 from backbone.exercises import unet_common as common
 from backbone.exercises.core import Right, Wrong, exercise
-from backbone.exercises.probes import attempt, function, kind, number, numbers, parameters
-from backbone.unet import conv_stage, join
+from backbone.exercises.probes import (
+    attempt,
+    function,
+    kind,
+    number,
+    numbers,
+    output,
+    parameters,
+)
+from backbone.unet import UNetModel, conv_stage, crop_like, join
+from backbone.variants import paper_output_size
 
 
 @exercise("unet-implementation.1", question=lambda seed: common.sizes(seed, features=16, batch=2))
@@ -397,3 +406,137 @@ def _error(mend: Callable[..., Any], channels: int) -> Wrong | None:
         "用这个权重，交换后的 join 得到的值还是不同。权重的哪一维对应拼接的通道，"
         "其中哪一部分原来读跳跃连接？",
     )
+
+
+# --- 7: without padding --------------------------------------------------------------------------
+
+
+@exercise("unet-implementation.7")
+def without_padding(answer: object) -> Right:
+    """`Unpadded`, a subclass of UNetModel whose convolutions have no padding."""
+    make = function(answer, "Unpadded(in_features, out_features, init_features)")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = attempt("Unpadded(init_features=2)", lambda: make(init_features=2))
+        if not isinstance(net, UNetModel):
+            raise Wrong(
+                f"Unpadded(init_features=2) must be a UNetModel, got {kind(net)[:80]}.",
+                f"Unpadded(init_features=2) 应当是 UNetModel，得到的是 {kind(net)[:80]}。",
+                "not-a-unet",
+            )
+        net.eval()
+        image = torch.rand(1, 1, 204, 220)
+    wide = {
+        name: module.padding
+        for name, module in net.named_modules()
+        if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3)
+    }
+    left = [name for name, padding in wide.items() if padding not in ((0, 0), 0, "valid")]
+    if len(left) == len(wide):
+        raise Wrong(
+            f"All {len(left)} convolutions still pad. Set padding to 0 (each is an nn.Conv2d).",
+            f"全部 {len(left)} 个卷积仍有填充。把 padding 设为 0（它们都是 nn.Conv2d）。",
+            "still-padded",
+        )
+    if left:
+        raise Wrong(
+            f"{left[0]} still pads, with {len(left)} of {len(wide)}: go through all modules.",
+            f"{left[0]} 仍有填充（{len(wide)} 个中有 {len(left)} 个）：要遍历所有模块。",
+            "some-still-padded",
+        )
+    call = "Unpadded(init_features=2)(a 204×220 image)"
+    y = _run(call, net, image)
+    wanted = tuple(paper_output_size(side) for side in image.shape[2:])
+    if tuple(y.shape[2:]) != wanted:
+        raise Wrong(
+            f"The output is {y.shape[2]}×{y.shape[3]}, the paper's arithmetic gives "
+            f"{wanted[0]}×{wanted[1]}. Is the decoder's side left as it is, and only the skip cut?",
+            f"输出是 {y.shape[2]}×{y.shape[3]}，按论文的算法应为 {wanted[0]}×{wanted[1]}。"
+            "是否只裁剪跳跃连接那一侧，解码器一侧保持原样？",
+            "another-size",
+        )
+    for crop, slip in ((_centre, ""), (_corner, "cropped-at-the-corner"), (_far, "far-corner")):
+        for turned in (False, True):
+            if torch.allclose(y, _unpadded(net, image, crop, turned), atol=1e-4):
+                if not slip and not turned:
+                    return Right(
+                        f"204×220 in, {wanted[0]}×{wanted[1]} out, and each skip is cut at its "
+                        "centre: what meets in a join lies at the same place of the image.",
+                        f"输入 204×220，输出 {wanted[0]}×{wanted[1]}，每条跳跃连接都从中心裁剪："
+                        "拼接在一起的，是图像中同一处的内容。",
+                    )
+                if turned:
+                    raise Wrong(
+                        "The skipped maps come first in your join; UNetModel expects the upsampled "
+                        "maps first, and its weights rely on it.",
+                        "你的拼接把跳跃连接的特征图放在前面；UNetModel 要求上采样的在前，"
+                        "权重依赖这个顺序。",
+                        "order-of-the-join",
+                    )
+                raise Wrong(
+                    "The size is right, the place is not: cut the skipped maps at their centre, "
+                    "not at a corner.",
+                    "大小对了，位置不对：应从跳跃连接特征图的中心裁剪，而不是从角上。",
+                    slip,
+                )
+    raise Wrong(
+        "The size is right, the values are not those of UNetModel's layers with centred crops. "
+        "Does every stage run, and does each skip come from its own level?",
+        "大小对了，但数值与“中心裁剪 + UNetModel 各层”的结果不同。每个阶段都运行了吗？"
+        "每条跳跃连接都来自自己那一层吗？",
+        "other-values",
+    )
+
+
+def _run(call: str, net: nn.Module, x: Tensor) -> Tensor:
+    """Run a reader's U-Net; a mismatch in `join` gets its own hint."""
+    try:
+        return output(call, net, x)
+    except Wrong as wrong:
+        said = wrong.words["en"]
+        if "Sizes of tensors must match" in said:
+            raise Wrong(
+                "A skip and the maps it joins differ in size: without padding the encoder's are "
+                "larger. Cut them before join.",
+                "跳跃连接与要拼接的特征图大小不同：没有填充时编码器一侧更大。拼接之前先裁剪。",
+                "nothing-cropped",
+            ) from None
+        if "multiple" in said:
+            raise Wrong(
+                "UNetModel.forward still asks for multiples of 16. Write a forward of your own.",
+                "UNetModel.forward 仍要求 16 的倍数。请自己写 forward。",
+                "old-forward",
+            ) from None
+        raise
+
+
+Crop = Callable[[Tensor, Tensor], Tensor]
+
+
+def _centre(x: Tensor, like: Tensor) -> Tensor:
+    return crop_like(x, like)
+
+
+def _corner(x: Tensor, like: Tensor) -> Tensor:
+    return x[..., : like.shape[-2], : like.shape[-1]]
+
+
+def _far(x: Tensor, like: Tensor) -> Tensor:
+    return x[..., -like.shape[-2] :, -like.shape[-1] :]
+
+
+@torch.no_grad()
+def _unpadded(net: UNetModel, x: Tensor, crop: Crop, turned: bool) -> Tensor:
+    """The forward pass of Fig. 1 with the layers of `net`, and this way to crop."""
+    skips = []
+    for level in (1, 2, 3, 4):
+        x = net.get_submodule(f"encode_layer{level}")(x)
+        skips.append(x)
+        x = net.get_submodule(f"pool{level}")(x)
+    x = net.encode_decode_layer(x)
+    for level in (4, 3, 2, 1):
+        up = net.get_submodule(f"upconv{level}")(x)
+        skip = crop(skips[level - 1], up)
+        joined = join(skip, up) if turned else join(up, skip)
+        x = net.get_submodule(f"decode_layer{level}")(joined)
+    return net.out_layer(x)
