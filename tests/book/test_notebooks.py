@@ -32,7 +32,9 @@ FENCE = re.compile(
 DETAILS = re.compile(
     r"^<details><summary>(?P<summary>[^<]+)</summary>\n\n(?P<body>.*?)\n\n</details>$", re.M | re.S
 )
-EXERCISE = re.compile(r"^### Exercise (\d+): \S.*$", re.M)
+# In the museum an exhibit is the story of an exercise, and its repair the exercise itself.
+EXERCISE = re.compile(r"^(?:### Exercise (?=\d+: \S)|#### Repair )(\d+)(?:: .*)?$", re.M)
+EXHIBIT = re.compile(r"^### Exhibit (\d+): \S.*$", re.M)
 EFFORT = re.compile(r"\b(Easy|Medium|Hard) · \d+ minutes?\b")
 
 
@@ -235,7 +237,9 @@ def test_chapter_has_its_shape(path: Path) -> None:
     text = "\n\n".join(FENCE.sub("", cell.source) for cell in cells)
     headings = re.findall(r"^(#{1,2}) (.+)$", text, re.M)
     assert [level for level, _ in headings].count("#") == 1
-    assert [title for _, title in headings][-2:] == ["Exercises", "Key points"]
+    titles = [title for _, title in headings]
+    assert titles[-1] == "Key points"
+    assert titles[-2] == "Exercises" or EXHIBIT.search(text)
 
 
 @every_chapter
@@ -246,8 +250,12 @@ def test_exercises_are_complete(path: Path) -> None:
     print(f"{len(numbers)} exercises, {len(solutions(notebook))} solutions with code")
     assert len(numbers) >= 5
     assert numbers == list(range(1, len(cells) + 1)), "one cell each, numbered from 1"
-    for cell in cells:
+    exhibits = [cell for cell in markdown_cells(notebook) if EXHIBIT.search(cell.source)]
+    if exhibits:
+        assert [int(EXHIBIT.search(c.source)[1]) for c in exhibits] == numbers
+    for cell in exhibits or cells:
         assert EFFORT.search(cell.source), f"{cell.id}: no '*Easy · 5 minutes.*'"
+    for cell in cells:
         summaries = [found["summary"] for found in DETAILS.finditer(cell.source)]
         assert any(s.startswith("Hint") for s in summaries), f"{cell.id}: no hint in <details>"
         assert any(s.startswith("Solution") for s in summaries), f"{cell.id}: no solution"

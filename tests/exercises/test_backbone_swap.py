@@ -477,16 +477,38 @@ def test_freeze_a_backbone():
     def only_weights(model):
         off(model.encoder())
 
+    def own_train(model):
+        train = model.train
+        off(model.encoder())
+
+        def only_the_decoder(mode=True):
+            train(mode)
+            for stage in model.encoder():
+                stage.eval()
+            return model
+
+        model.train = only_the_decoder
+
+    def norms(**change):
+        def freeze(model):
+            off(model.encoder())
+            for norm in (m for s in model.encoder() for m in s.modules()):
+                if isinstance(norm, nn.BatchNorm2d):
+                    vars(norm).update(change)
+
+        return freeze
+
     def undone(model):
         off(model.encoder())
         for stage in model.encoder():
             stage.eval()
 
-    passes("backbone-swap.7", [own_method, by_hand])
+    passes("backbone-swap.7", [own_method, by_hand, own_train])
     meets(
         "backbone-swap.7",
         {
             "statistics-move": [only_weights, undone],
+            "other-maps": [norms(momentum=0.0), norms(track_running_stats=False)],
             "nothing-frozen": [lambda model: None, lambda model: model.eval()],
             "partly-frozen": [lambda model: off(model.encoder()[:3])],
             "all-frozen": [lambda model: model.requires_grad_(False)],

@@ -220,6 +220,12 @@ def resnext(**change):
 
         def forward(self, x):
             y = self.body(x)
+            if change.get("cut"):
+                y = self.body[3:](self.body[:3](x).detach())
+            if change.get("bent") is False:
+                y = nn.Sequential(*(m for m in self.body if not isinstance(m, nn.ReLU)))(x)
+            if change.get("unused"):
+                y = nn.Sequential(*self.body[:3], *self.body[6:])(x)
             if change.get("plain"):
                 return y.relu()
             return y + x if change.get("open") else (y + x).relu()
@@ -247,6 +253,8 @@ def test_many_narrow_paths():
             "norms": [resnext(norms=True)],
             "no-identity": [resnext(plain=True)],
             "no-last-relu": [resnext(open=True)],
+            "idle-parameter": [resnext(cut=True), resnext(unused=True)],
+            "order": [resnext(bent=False)],
             "not-a-module": [lambda *_: None],
             "raises": [lambda width: resnext()],
         },

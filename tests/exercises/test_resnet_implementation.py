@@ -391,7 +391,15 @@ def test_write_make_layer():
     def first(stride, n):
         return [stride] + [1] * (n - 1)
 
-    passes("resnet-implementation.7", [good, with_loop, build(first)])
+    def by_kind(block, in_planes, planes, num_blocks, stride):
+        out = 4 * planes if block is Bottleneck else planes
+        later = [block(stride=1, planes=planes, in_planes=out) for _ in range(num_blocks - 1)]
+        return nn.Sequential(block(in_planes, planes, stride), *later)
+
+    def turned(*blocks):
+        return nn.Sequential(*reversed(blocks))
+
+    passes("resnet-implementation.7", [good, with_loop, by_kind, build(first)])
     meets(
         "resnet-implementation.7",
         {
@@ -401,7 +409,8 @@ def test_write_make_layer():
             "number-of-blocks": [build(lambda s, n: first(s, n + 1))],
             "stride-in-every-block": [build(lambda s, n: [s] * n)],
             "stride-nowhere": [build(lambda s, n: [1] * n)],
-            "strides": [build(lambda s, n: [1] * (n - 1) + [s])],
+            "strides": [build(lambda s, n: [1] * (n - 1) + [s]), build(first, wrap=turned)],
+            "other-parts": [build(first, wrap=lambda *blocks: nn.Sequential(*blocks, nn.ReLU()))],
             "in-planes-not-updated": [build(first, moves=lambda b, i, p: i)],
             "expansion-forgotten": [build(first, moves=lambda b, i, p: p)],
             "called-too-early": [None],

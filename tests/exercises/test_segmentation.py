@@ -464,6 +464,8 @@ def test_dice_from_two_masks():
                 lambda a, b: 2 * (a & b).sum().item() / max(1, (a.sum() + b.sum()).item()),
             ],
             "iou-instead": [lambda a, b: (a & b).sum() / (a | b).sum()],
+            "smoothing-too-strong": [lambda a, b: by_products(a, b, smooth=1)],
+            "or-for-plus": [lambda a, b: 2 * (a * b).sum() / (a + b).sum()],
             "factor-two": [lambda a, b: (a & b).sum() / (a.sum() + b.sum())],
             "accuracy-instead": [lambda a, b: (a == b).float().mean()],
             "a-loss": [lambda a, b: 1 - by_products(a, b)],

@@ -1,7 +1,10 @@
 """An instant check for every exercise of the book.
 
-check      is this answer right? If not, one line says where to look
-question   the numbers of a question for a class
+check          is this answer right? If not, one line says where to look
+question       the numbers of a question for a class
+variant_note   the same in one line of text
+load_checks    a teacher's own checks, kept outside the book
+hand_in        an answer to one of those questions, on a student's machine
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ from backbone.exercises import (  # noqa: F401 (each registers its checks)
     about_the_source,
     backbone_swap,
     degradation,
+    museum_networks,
+    museum_practice,
     residual_blocks,
     resnet_architecture,
     resnet_implementation,
@@ -19,9 +24,20 @@ from backbone.exercises import (  # noqa: F401 (each registers its checks)
     unet_architecture,
     unet_implementation,
 )
-from backbone.exercises.core import EXERCISES, Right, Wrong, find, judge
+from backbone.exercises.core import EXERCISES, Right, Wrong, exercise, find, judge
+from backbone.exercises.private import hand_in, load_checks, variant_note
 
-__all__ = ["EXERCISES", "Right", "Wrong", "check", "question"]
+__all__ = [
+    "EXERCISES",
+    "Right",
+    "Wrong",
+    "check",
+    "exercise",
+    "hand_in",
+    "load_checks",
+    "question",
+    "variant_note",
+]
 
 
 def check(name: str, answer: object, *, seed: int = 0) -> Right:

@@ -74,7 +74,7 @@ def shapes_of_a_deeper_one(
     if said == real:
         return Right(
             f"The first skip leaves the stem, before any block: {planes} channels at any depth.",
-            f"第一个跳跃连接从入口出发，前面没有任何块：无论多深都是 {planes} 个通道。",
+            f"第一个跳跃连接从起始部分出发，前面没有任何块：无论多深都是 {planes} 个通道。",
         )
     e = real[1][0] // planes
     h, w = height, width
@@ -115,7 +115,7 @@ def shapes_of_a_deeper_one(
         ),
         "first-doubled": (
             "The sizes are right. The first stage of blocks keeps the channels of the stem.",
-            "尺寸都对。第一个由块组成的阶段保持入口的通道数。",
+            "尺寸都对。第一个由块组成的阶段保持起始部分的通道数。",
         ),
         "first-at-full-size": (
             "So it is in a U-Net with its own encoder. A ResNet's first convolution has stride 2.",
@@ -123,7 +123,7 @@ def shapes_of_a_deeper_one(
         ),
         "pool-forgotten": (
             "The first is right. Between the stem and the first stage stands a pool.",
-            "第一个对了。入口与第一个阶段之间有一个池化。",
+            "第一个对了。起始部分与第一个阶段之间有一个池化。",
         ),
         "skip-behind-the-pool": (
             "The first skip leaves before the pool, where the maps are larger.",
@@ -800,16 +800,30 @@ def freeze_a_backbone(answer: object) -> Right:
     optimizer = torch.optim.SGD(trainable, lr=0.1, momentum=0.9)
     x = nuclei_split().train.image[None, :, :64, :64]
     target = nuclei_split().train.mask[None, :64, :64].long()
+    usual = _bottom(copy.deepcopy(_moved()).eval(), lambda model: model(x))
+    maps = []
     for _ in range(2):  # two steps, in train mode
         optimizer.zero_grad()
-        nn.functional.cross_entropy(net(x), target).backward()
+        maps.append(_bottom(net, lambda model: _learn(model, x, target)))
         optimizer.step()
     after = net.state_dict()
-    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    moved = {
+        name
+        for name in before
+        if not name.endswith("num_batches_tracked") and not torch.equal(before[name], after[name])
+    }
     encoder = tuple(f"{stage}." for stage in STAGES)
     weights = {name for name, _ in net.named_parameters()}
     learned = {name for name in moved if name.startswith(encoder)}
     idle = {name for name in weights - moved if not name.startswith(encoder)}
+    if not learned and not all(torch.allclose(m, usual, atol=1e-4) for m in maps):
+        raise Wrong(
+            "Its numbers stay, and yet in train mode the encoder gives other maps than before: its "
+            "batch norms still divide by the spread of each batch instead of the stored one.",
+            "编码器的数没有变，可在训练模式下它给出的特征图与之前不同："
+            "批量归一化用的仍是每个批次自己的统计量，而不是存下的那一份。",
+            "other-maps",
+        )
     slip = _slip_of_freezing(net, learned, weights, idle, inside)
     if slip is not None:
         raise slip
@@ -854,3 +868,16 @@ def _slip_of_freezing(
             "statistics-move",
         )
     return None
+
+
+def _learn(net: ResNetUNet, x: Tensor, target: Tensor) -> None:
+    nn.functional.cross_entropy(net(x), target).backward()
+
+
+def _bottom(net: ResNetUNet, work: Callable[[ResNetUNet], object]) -> Tensor:
+    """Return the maps that the encoder hands to the decoder's first step while `work` runs."""
+    seen: list[Tensor] = []
+    hook = net.encoder()[-1].register_forward_hook(lambda _, __, maps: seen.append(maps.detach()))
+    work(net)
+    hook.remove()
+    return seen[-1]

@@ -159,7 +159,7 @@ def another_depth(answer: object, depth: int, training_seed: int) -> Right:
         if not 0 <= value <= 100:
             raise Wrong(
                 f"{name}: an error is between 0 and 100 %, got {value:g}.",
-                f"{name}：错误率在 0 到 100 % 之间，得到的是 {value:g}。",
+                f"{name}：误差在 0 到 100 % 之间，得到的是 {value:g}。",
                 "not-a-percentage",
             )
     below = max(d for d in DEPTHS if d < depth)
@@ -174,7 +174,7 @@ def another_depth(answer: object, depth: int, training_seed: int) -> Right:
     if as_shares and residual <= 0.01:
         raise Wrong(
             "Those look like shares between 0 and 1; give the errors in percent.",
-            "这像是 0 到 1 之间的比例；请用百分数给出错误率。",
+            "这像是 0 到 1 之间的比例；请用百分数给出误差。",
             "share-for-percent",
         )
     if low <= plain <= high and residual <= fitted and residual < plain:
@@ -192,14 +192,14 @@ def another_depth(answer: object, depth: int, training_seed: int) -> Right:
     if min(plain, residual) > 100 - high and max(plain, residual) > 90:
         raise Wrong(
             "That is the share named correctly. The error is what is missing to 100 %.",
-            "这是正确率。错误率是它与 100 % 的差。",
+            "这是正确率。误差是它与 100 % 的差。",
             "score-for-error",
         )
     if residual > fitted and plain > fitted:
         raise Wrong(
             f"ResNet: no committed run has more than {worst:.1f} % training error. Does yours have "
             "option A, the whole recipe, and evaluate(net, *train)?",
-            f"ResNet：随书的运行中训练错误率都不超过 {worst:.1f} %。你的用了 A 方案、完整的训练方案"
+            f"ResNet：随书的运行中训练误差都不超过 {worst:.1f} %。你的用了 A 方案、完整的训练方案"
             "和 evaluate(net, *train) 吗？",
             "residual-does-not-fit",
         )
@@ -522,19 +522,19 @@ def whose_fault(answer: object) -> Right:
     if all(abs(value - real(*case) / 100) < 0.03 for case, value in said.items()):
         raise Wrong(
             "That is a share between 0 and 1; give the error in percent.",
-            "这是 0 到 1 之间的比例；请用百分数给出错误率。",
+            "这是 0 到 1 之间的比例；请用百分数给出误差。",
             "share-for-percent",
         )
     if fits(lambda n, a: 100 - real(n, a)):
         raise Wrong(
             "That is the share named correctly; the error is what is missing to 100 %.",
-            "这是正确率；错误率是它与 100 % 的差。",
+            "这是正确率；误差是它与 100 % 的差。",
             "score-for-error",
         )
     if fits(lambda n, a: _cut_error(n, "no cut")):
         raise Wrong(
             "That is the error of the whole network: test inside the `with cut(…)`.",
-            "这是完整网络的错误率：请在 `with cut(…)` 里面测试。",
+            "这是完整网络的误差：请在 `with cut(…)` 里面测试。",
             "not-cut",
         )
     if fits(lambda n, a: _cut_error(n, "no cut") if a else real(n, False)):
@@ -569,7 +569,7 @@ def whose_fault(answer: object) -> Right:
         f'cut_error(net, "{name}", {anew}) gives {said[name, anew]:.0f} %, expected about '
         f"{real(name, anew):.0f} %. Is it the test error, and in evaluation mode?",
         f'cut_error(net, "{name}", {anew}) 得到 {said[name, anew]:.0f} %，应为约 '
-        f"{real(name, anew):.0f} %。这是测试错误率吗？是在评估模式下吗？",
+        f"{real(name, anew):.0f} %。这是测试误差吗？是在评估模式下吗？",
     )
 
 

@@ -442,6 +442,13 @@ def many_narrow_paths(answer: object) -> Right:
             f"三个卷积各有一个批量归一化；找到 {len(norms)} 个。",
             "norms",
         )
+    idle = _without_gradient(call, block, x)
+    if idle is not None:
+        raise Wrong(
+            f"{idle} gets no gradient: forward does not use it, or something cuts the way back.",
+            f"{idle} 得不到梯度：forward 没有用到它，或者回传的路被切断了。",
+            "idle-parameter",
+        )
     nn.init.zeros_(norms[-1].weight)
     silent = output(f"{call}(x)", block, x)
     if not torch.equal(silent, x):
@@ -459,6 +466,16 @@ def many_narrow_paths(answer: object) -> Right:
             "输出里有负值：相加之后少了最后的 ReLU。",
             "no-last-relu",
         )
+    with torch.no_grad():
+        inner = norms[0](convolutions[0](x)).relu()
+        wanted = norms[2](convolutions[2](norms[1](convolutions[1](inner)).relu())) + x
+    if not torch.allclose(output(f"{call}(x)", block, x), wanted.relu(), atol=1e-4):
+        raise Wrong(
+            "Ends are right, the inside is not: convolution, batch norm, ReLU; the same again; "
+            "then convolution and batch norm.",
+            "两端都对，中间不对：卷积、批量归一化、ReLU；再来一遍；然后是卷积和批量归一化。",
+            "order",
+        )
     real = Bottleneck(256, 64)
     wide = attempt("ResNeXtBlock(256, 128, 256, 32)", lambda: make(256, 128, 256, 32))
     ratio = parameters(wide) / parameters(real)
@@ -468,3 +485,15 @@ def many_narrow_paths(answer: object) -> Right:
         f"32 条窄路，一共 {parameters(wide):,} 个参数，"
         f"是瓶颈块 {parameters(real):,} 个参数的 {ratio:.2f} 倍。",
     )
+
+
+def _without_gradient(call: str, block: nn.Module, x: torch.Tensor) -> str | None:
+    """Return the name of a parameter that one step back does not reach; None if there is none."""
+    target = torch.rand(x.shape, generator=torch.Generator().manual_seed(1))
+    attempt(call, lambda: (block(x.clone()) - target).square().mean().backward())
+    reached = {name for name, p in block.named_parameters() if p.grad is not None}
+    # A bias in front of a batch norm may be there: its gradient is zero by nature.
+    silent = {n for n, p in block.named_parameters() if n in reached and not p.grad.any()}
+    lost = {name for name, _ in block.named_parameters()} - reached
+    lost |= {name for name in silent if name.endswith("weight")}
+    return min(lost, default=None)

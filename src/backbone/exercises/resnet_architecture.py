@@ -599,7 +599,7 @@ def _mismeasured(said: dict[str, float], real: dict[str, float], off: list[str])
         )
     return Wrong(
         f"{off[0]} falls by another factor than {said[off[0]]:g}: compare the two layer tables.",
-        f"{off[0]} 的倍数不是 {said[off[0]]:g}：请比较两张层表。",
+        f"{off[0]} 的倍数不是 {said[off[0]]:g}：请比较两张逐层表。",
     )
 
 

@@ -402,7 +402,7 @@ def where_the_work_differs(answer: object) -> Right:
         (
             not said,
             "The totals differ, so some layer's row must: compare the two tables with depth=3.",
-            "总数不同，就必有某一行不同：用 depth=3 比较两张层表。",
+            "总数不同，就必有某一行不同：用 depth=3 比较两张逐层表。",
             "nothing-differs",
         ),
         (
@@ -783,25 +783,10 @@ def write_make_layer(answer: object) -> Right:
     for case in BUILDS:
         block, in_planes, planes, num_blocks, stride = case
         call = f"make_layer({block.__name__}, {', '.join(map(str, case[1:]))})"
-        made: list[tuple[int, int, int]] = []
-
-        def recorded(
-            inp: int,
-            out: int,
-            s: int = 1,
-            *,
-            stride: int | None = None,
-            block: type[nn.Module] = block,
-            made: list[tuple[int, int, int]] = made,
-        ) -> nn.Module:
-            made.append((inp, out, s if stride is None else stride))
-            return block(*made[-1])
-
-        recorded.expansion = block.expansion  # what a stage may ask of a kind of block
-        got = attempt(call, lambda case=case, recorded=recorded: make(recorded, *case[1:]))
+        got = attempt(call, lambda case=case: make(*case))
         wanted = [(in_planes, planes, stride)]
         wanted += [(planes * block.expansion, planes, 1)] * (num_blocks - 1)
-        slip = _slip_of_a_stage(call, got, made, wanted, block.expansion)
+        slip = _slip_of_a_stage(call, got, wanted, block)
         if slip is not None:
             raise slip
     return Right(
@@ -811,44 +796,49 @@ def write_make_layer(answer: object) -> Right:
 
 
 def _slip_of_a_stage(
-    call: str,
-    got: object,
-    made: list[tuple[int, int, int]],
-    wanted: list[tuple[int, int, int]],
-    expansion: int,
+    call: str, got: object, wanted: list[tuple[int, int, int]], block: type[nn.Module]
 ) -> Wrong | None:
-    """Return what is wrong with a stage, judged by the blocks asked for; None if nothing is."""
+    """Return what is wrong with a stage, read off its blocks; None if nothing is."""
     num_blocks, (in_planes, planes, stride) = len(wanted), wanted[0]
-    shared = isinstance(got, nn.Sequential) and len(set(map(id, got))) < len(got)
+    is_stage = isinstance(got, nn.Sequential)
+    parts = list(got) if is_stage else []
+    made = [_asked_for(part) for part in parts if isinstance(part, block)]
     strides, inputs = [s for _, _, s in made], [i for i, _, _ in made]
-    missing = got is None or isinstance(got, type(...))
     return first_slip(
         [
             (
-                missing,
-                f"{call} gives {kind(got)}. Is a return missing?",
-                f"{call} 返回的是 {kind(got)}。是不是漏了 return？",
+                got is None,
+                f"{call} gives None. Is a return missing?",
+                f"{call} 返回的是 None。是不是漏了 return？",
                 "nothing-returned",
             ),
             (
-                not missing and not isinstance(got, nn.Sequential),
-                f"{call} gives {kind(got)}: PyTorch finds no parameters in a plain list. Wrap the "
-                "blocks in an nn.Sequential.",
-                f"{call} 返回的是 {kind(got)}：PyTorch 在普通列表里找不到参数。"
-                "请用 nn.Sequential 包起来。",
+                not is_stage,
+                f"{call} gives {kind(got)}. A stage is an nn.Sequential: it runs its blocks in "
+                "turn, and PyTorch finds their parameters, as it does not in a plain list.",
+                f"{call} 返回的是 {kind(got)}。阶段应当是 nn.Sequential：它依次运行各个块，"
+                "PyTorch 也能找到它们的参数；在普通列表里就找不到。",
                 "a-list",
             ),
             (
-                shared,
-                f"{call}: the same block stands there {num_blocks} times, so all share one set of "
-                "weights. Build a new one each time.",
-                f"{call}：同一个块出现了 {num_blocks} 次，它们共用一组权重。每次都要新建一个块。",
+                len(made) != len(parts),
+                f"{call}: {kind(next((p for p in parts if not isinstance(p, block)), None))} is no "
+                f"{block.__name__}; a stage holds nothing but its blocks.",
+                f"{call}：{kind(next((p for p in parts if not isinstance(p, block)), None))} 不是 "
+                f"{block.__name__}；一个阶段里只有块，别无其他。",
+                "other-parts",
+            ),
+            (
+                len(set(map(id, parts))) < len(parts),
+                f"{call}: the same block stands there more than once, so its places share one set "
+                "of weights. Build a new one each time.",
+                f"{call}：同一个块出现了不止一次，这几处共用一组权重。每次都要新建一个块。",
                 "one-block-repeated",
             ),
             (
                 len(made) != num_blocks,
-                f"{call} builds {len(made)} blocks; {num_blocks} are wanted.",
-                f"{call} 建了 {len(made)} 个块，应为 {num_blocks} 个。",
+                f"{call} holds {len(made)} blocks; {num_blocks} are wanted.",
+                f"{call} 里有 {len(made)} 个块，应为 {num_blocks} 个。",
                 "number-of-blocks",
             ),
             (
@@ -880,7 +870,7 @@ def _slip_of_a_stage(
                 "in-planes-not-updated",
             ),
             (
-                expansion != 1 and inputs[1:] == [planes] * (num_blocks - 1),
+                block.expansion != 1 and inputs[1:] == [planes] * (num_blocks - 1),
                 f"{call}: after a block there are planes · expansion channels, not planes.",
                 f"{call}：一个块之后的通道数是 planes · expansion，而不是 planes。",
                 "expansion-forgotten",
@@ -891,11 +881,11 @@ def _slip_of_a_stage(
                 f"{call} 建的块 (in_planes, planes, stride) 是 {made}。请跟着一张图像走一遍。",
                 "other-blocks",
             ),
-            (
-                not shared and isinstance(got, nn.Sequential) and len(got) != num_blocks,
-                f"{call}: the stage holds more or less than its {num_blocks} blocks.",
-                f"{call}：这一阶段里的部件数不对；只要 {num_blocks} 个块，别无其他。",
-                "other-parts",
-            ),
         ]
     )
+
+
+def _asked_for(block: nn.Module) -> tuple[int, int, int]:
+    """Return (in_planes, planes, stride) of a block, read off its convolutions."""
+    first, second = block.conv1, block.conv2  # a bottleneck has its stride on the second
+    return first.in_channels, first.out_channels, first.stride[0] * second.stride[0]

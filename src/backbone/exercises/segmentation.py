@@ -369,7 +369,7 @@ def who_is_overlooked(answer: object) -> Right:
         ),
         "size-as-found": (
             "The size of a nucleus is that of the truth, not the number of pixels found in it.",
-            "细胞核的大小以真值为准，而不是找到的像素数。",
+            "细胞核的大小以真实标注为准，而不是找到的像素数。",
         ),
     }
     _nearest_slip(said, forms, hints, 1e-4)
@@ -467,7 +467,7 @@ def _one_score(call: str, got: Any) -> float:  # noqa: ANN401 (a reader's answer
     if isinstance(got, Tensor) and got.numel() > 1:
         raise Wrong(
             f"{call} gives a mask of shape {tuple(got.shape)}; its IoU with the truth is wanted.",
-            f"{call} 给出的是形状为 {tuple(got.shape)} 的掩码；要的是它与真值的 IoU。",
+            f"{call} 给出的是形状为 {tuple(got.shape)} 的掩码；要的是它与真实标注的 IoU。",
             "mask-for-score",
         )
     return number(got)
@@ -812,7 +812,10 @@ def dice_from_two_masks(answer: object) -> Right:
             "得分应是多少？",
             "empty-masks",
         )
+    smooth, double = _near_dice()
     others = {
+        "smoothing-too-strong": smooth,
+        "or-for-plus": double,
         "iou-instead": {k: iou(a.long(), b.long()) for k, (a, b) in _masks().items()},
         "factor-two": {k: v / 2 for k, v in real.items()},
         "accuracy-instead": {k: float((a == b).float().mean()) for k, (a, b) in _masks().items()},
@@ -825,6 +828,18 @@ def dice_from_two_masks(answer: object) -> Right:
         },
     }
     hints = {
+        "smoothing-too-strong": (
+            "A 1 added above and below shifts every score, most of all for small masks. Make it "
+            "tiny, or treat two empty masks apart.",
+            "分子、分母各加 1 会改变每一个得分，掩码越小偏得越多。取一个极小的数，"
+            "或者把两个空掩码单独处理。",
+        ),
+        "or-for-plus": (
+            "Below stands the union: boolean a + b is a | b, a pixel in both counts once. Add the "
+            "two sizes.",
+            "分母成了并集：布尔值的 a + b 就是 a | b，两者共有的像素只数了一次。"
+            "应当把两个大小相加。",
+        ),
         "iou-instead": (
             "That is the IoU, intersection over union. Dice divides by the sum of the two sizes.",
             "这是交并比：交集除以并集。Dice 除以的是两个掩码大小之和。",
@@ -860,3 +875,13 @@ def dice_from_two_masks(answer: object) -> Right:
         f"对 {name}，得到 {said[name]:.3f}，这不是 Dice。先用两个三像素的掩码手算一遍。",
         "another-number",
     )
+
+
+def _near_dice() -> tuple[dict[str, float], dict[str, float]]:
+    """What two near misses give: 1 added above and below; the union for the sum of sizes."""
+    smooth, double = {}, {}
+    for name, (a, b) in _masks().items():
+        both, sizes = int((a & b).sum()), int(a.sum() + b.sum())
+        smooth[name] = (2 * both + 1) / (sizes + 1)
+        double[name] = 2 * both / max(1, int((a | b).sum()))
+    return smooth, double

@@ -23,7 +23,7 @@ export const networkMap = {
       marked: "{name}: {shape}, {a} parameters, {b} multiply-adds.", several: "{n} steps are marked.", nothing: "Nothing is marked.",
     },
     zh: {
-      title: "网络地图：结构图、层表与源码，互相联动",
+      title: "网络地图：结构图、逐层表与源码，互相联动",
       hint: "试一试：指向一个方框、一行表格或一行代码，也可以用 Tab 键和方向键移动；单击或按回车键可以固定高亮。点 ▸ 展开一个阶段，看看里面的残差块。",
       guess_size: "动手之前先猜：图像的高和宽都加倍，参数量会",
       guess_width: "动手之前先猜：init_features 加倍，参数量会",
@@ -33,7 +33,7 @@ export const networkMap = {
       why_size: "卷积核的大小与特征图的大小无关，只是用在了更多的位置上。",
       why_width: "卷积核对每一对输入、输出通道都有一组数，而两者都加倍了。",
       network: "网络", size: "图像边长", half: "÷ 2", twice: "× 2",
-      drawing: "结构图", table: "层表", source: "源码", show: "显示",
+      drawing: "结构图", table: "逐层表", source: "源码", show: "显示",
       name: "步骤", output: "输出", parameters: "参数量", work: "乘加次数", total: "合计",
       inside: "{name} 的内部", keys: "{panel}：用方向键移动，按回车键固定",
       fit: "改为 {up}", refuses: "边长必须是 {multiple} 的倍数，{n} 不行。网络给出的错误信息是：",
