@@ -159,6 +159,8 @@ class Edition:
             known = chinese_prose(self.chinese / path.name)
             for cell, english in english_prose(path).items():
                 chinese, of = known.get(cell, ("", ""))
+                if of == "missing":  # English stands there until somebody translates it
+                    chinese = ""
                 yield Part(path.stem, cell, english, chinese, of == fingerprint(english))
 
     def put(self, text: str) -> list[Part]:
