@@ -125,7 +125,7 @@ def make(out: Path, seed: int = 0, *, with_solutions: bool = False) -> list[Path
     Args:
         out: folder; it is emptied first, if it is one that this command wrote.
         seed: of the class.
-        with_solutions: the solved edition instead of the students'; notebooks only.
+        with_solutions: the solved edition instead of the students'; English notebooks only.
 
     Returns:
         The files written.
@@ -142,6 +142,7 @@ def make(out: Path, seed: int = 0, *, with_solutions: bool = False) -> list[Path
     sources = [
         (path, out / folder, language)
         for language, folder in EDITIONS.items()
+        if language == "en" or not with_solutions  # the Chinese cells are the English ones
         for path in sorted((ROOT / "book" / language).glob("*.*"))
         if path.suffix in {".ipynb", ".md"} and path.stem not in NOT_FOR_STUDENTS
     ]
