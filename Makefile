@@ -3,7 +3,7 @@ PY := .venv/bin/python
 # The same surroundings in which `make notebooks` stores outputs, so that they compare equal.
 QUIET := PYTHONHASHSEED=0 TQDM_DISABLE=1 PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help setup browser book test serve notebooks experiments student grade bench lint clean
+.PHONY: help setup browser book test serve notebooks experiments student grade assignment bench lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ student: setup ## the edition for a class, without solutions, in dist/student (S
 
 grade: setup ## check a class's notebooks: SUBMISSIONS=folder OUT=grades.csv
 	@$(PY) tools/grade.py "$(SUBMISSIONS)" "$(or $(OUT),grades.csv)" $(ARGS)
+
+assignment: setup ## a variant with checks of your own: ARGS="new midterm --out ../midterm --from …"
+	@$(PY) tools/assignment.py $(ARGS)
 
 bench: browser ## time and memory of our models beside a reference; the engine in a browser
 	@$(PY) tools/bench.py $(ARGS)

@@ -63,7 +63,7 @@ def setup_source(pyproject: Path = ROOT / "pyproject.toml", language: str = "en"
     return source.replace("<REPOSITORY>", project["urls"]["Repository"]).rstrip("\n")
 
 
-def with_setup(notebook: NotebookNode) -> NotebookNode:
+def with_setup(notebook: NotebookNode, language: str = "en") -> NotebookNode:
     """Return ``notebook`` with today's setup cell, after the first cell where it had none.
 
     A setup cell prints nothing, so a new version number in it leaves the other outputs true.
@@ -74,7 +74,7 @@ def with_setup(notebook: NotebookNode) -> NotebookNode:
         cell = nbformat.v4.new_code_cell(id=CELL_ID)
         opens_with_prose = bool(notebook.cells) and notebook.cells[0].cell_type == "markdown"
         notebook.cells.insert(int(opens_with_prose), cell)
-    cell.source = setup_source()
+    cell.source = setup_source(language=language)
     cell.metadata["tags"] = TAGS
     cell["outputs"] = []
     return notebook
@@ -91,7 +91,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     for path in options.notebooks or sorted(ROOT.glob("book/*/*.ipynb")):
         notebook = read_notebook(path)
-        updated = with_setup(notebook)
+        language = "zh" if path.resolve().parent.name == "zh" else "en"
+        updated = with_setup(notebook, language)
         if notebook_text(updated) != notebook_text(notebook):
             save_notebook(updated, path)
             print(f"updated {path}")

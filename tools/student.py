@@ -44,8 +44,8 @@ def student(notebook: NotebookNode, seed: int = 0, language: str = "en") -> Note
 
     Args:
         notebook: of the book; it stays as it is.
-        seed: of the class. Questions whose numbers vary get a line with this class's numbers.
-        language: "en" or "zh", of that line.
+        seed: of the class. Questions whose numbers vary are asked with this class's numbers.
+        language: "en" or "zh".
 
     Raises:
         ValueError: an exercise has no answer cell, so that nobody could hand it in.
@@ -58,12 +58,10 @@ def student(notebook: NotebookNode, seed: int = 0, language: str = "en") -> Note
         raise ValueError(f"These exercises have a solution but no answer cell: {orphans}.")
     made.cells = [c for c in made.cells if TEACHER not in c.metadata.get("tags", [])]
     if seed:
-        from backbone.exercises import variant_note
+        from wordings import reworded_question  # it needs the package, and torch
 
         for name, cell in exercises.items():
-            note = variant_note(name, seed=seed, language=language)
-            if note:
-                _note(cell, note)
+            cell.source = reworded_question(cell.source, name, seed, language)
     for cell in made.cells:
         if cell.cell_type == "markdown":
             cell.source = without_solution(cell.source)
@@ -77,12 +75,6 @@ def student(notebook: NotebookNode, seed: int = 0, language: str = "en") -> Note
 
 def _has_solution(cell: NotebookNode) -> bool:
     return cell.cell_type == "markdown" and has_solution(cell.source)
-
-
-def _note(cell: NotebookNode, note: str) -> None:
-    """Put a line before the first ``<details>`` of an exercise."""
-    question, fold, rest = cell.source.partition("<details>")
-    cell.source = f"{question.rstrip()}\n\n{note}\n\n{fold}{rest}"
 
 
 def with_seed(code: str, seed: int) -> str:
