@@ -280,3 +280,23 @@ def test_code_is_that_of_the_oldest_python(path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout
     print(f"{len(codes)} pieces of code")
+
+
+def test_the_teachers_minutes_are_the_chapters_own() -> None:
+    """The table of the teaching page says what each chapter says of itself."""
+    page = "\n".join(c.source for c in markdown_cells(read_notebook(BOOK / "teaching.ipynb")))
+    rows = re.findall(
+        r"^\| \[[^]]+\]\(([\w-]+)\.ipynb\) \| ([\w ]+) \| (\d+) \| (\d+) \|$", page, re.M
+    )
+    said = {
+        chapter: (reading, int(count), int(minutes)) for chapter, reading, count, minutes in rows
+    }
+    assert set(said) == {path.stem for path in CHAPTERS} | {"about-the-source"}
+    for chapter, (reading, count, minutes) in said.items():
+        cells = markdown_cells(read_notebook(BOOK / f"{chapter}.ipynb"))
+        text = "\n".join(cell.source for cell in cells)
+        each = [int(m) for m in re.findall(r"(?:Easy|Medium|Hard) · (\d+)", text)]
+        about = re.search(r"About (\d+)", text)[1]
+        assert (count, minutes) == (len(each), sum(each)), chapter
+        assert reading == about or "exercises" in reading, chapter
+    print(f"{sum(m for _, _, m in said.values())} minutes of exercises")
