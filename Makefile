@@ -29,6 +29,7 @@ serve: book ## build, then serve the site on http://localhost:8000
 
 notebooks: setup ## run every notebook and store its outputs
 	@$(QUIET) $(PY) tools/run_notebooks.py $(ARGS)
+	@$(PY) tools/translate.py sync
 
 experiments: setup ## train everything the book reports, from five seeds (about an hour)
 	@tools/experiments.sh $(ARGS)

@@ -7,6 +7,7 @@ short name of its misconception; a teacher can list them all with `misconception
 from __future__ import annotations
 
 import json
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -92,8 +93,10 @@ def checkpoint_names(chapter: str | None = None) -> list[str]:
     return names
 
 
-def misconceptions(language: str = "en") -> list[dict[str, str]]:
+def misconceptions(language: str = "") -> list[dict[str, str]]:
     """Return what each wrong answer of the book stands for, for a teacher to read.
+
+    The language is "en" or "zh"; "" follows the notebook, as the checks of exercises do.
 
     Each entry has `checkpoint`, `misconception` (a short name), `question`, `answer` (the wrong
     one) and `reply` (what the reader is told).
@@ -101,6 +104,7 @@ def misconceptions(language: str = "en") -> list[dict[str, str]]:
     Raises:
         ValueError: the language is neither "en" nor "zh".
     """
+    language = language or ("zh" if os.environ.get("BACKBONE_LANGUAGE") == "zh" else "en")
     if language not in ("en", "zh"):
         raise ValueError(f'language must be "en" or "zh", got {language!r}.')
     return [
