@@ -64,7 +64,7 @@ def student(notebook: NotebookNode, seed: int = 0, language: str = "en") -> Note
             cell.source = reworded_question(cell.source, name, seed, language)
     for cell in made.cells:
         if cell.cell_type == "markdown":
-            cell.source = without_solution(cell.source)
+            cell.source = without_solution(_for_students(cell.source))
         elif checked(cell.source):
             cell.outputs, cell.execution_count = [], None
             if seed:
@@ -75,6 +75,12 @@ def student(notebook: NotebookNode, seed: int = 0, language: str = "en") -> Note
 
 def _has_solution(cell: NotebookNode) -> bool:
     return cell.cell_type == "markdown" and has_solution(cell.source)
+
+
+def _for_students(text: str) -> str:
+    """Leave out lines that lead to pages which students do not get."""
+    links = tuple(f"]({page}." for page in NOT_FOR_STUDENTS)
+    return "\n".join(line for line in text.split("\n") if not any(link in line for link in links))
 
 
 def with_seed(code: str, seed: int) -> str:
