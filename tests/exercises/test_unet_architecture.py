@@ -172,6 +172,7 @@ def test_neighbours_see_differently():
     meets(
         "unet-architecture.5",
         {
+            "first-and-last": [{"rows": (34, 237), "bottom": 5}],
             "the-same": [{"rows": 188, "bottom": 4}],
             "stretched": [{"rows": 193, "bottom": 5}],
             "one-end": [{"rows": 203, "bottom": 5}],

@@ -126,7 +126,7 @@ def _miscounted(held: float, main: float, total: int, path: int, blocks: int) ->
         )
     return Wrong(
         f"{main:g} is not what the main path has: one in the stem, two in each of {blocks} blocks.",
-        f"主路径上不是 {main:g} 个：入口部分一个，{blocks} 个块各两个。",
+        f"主路径上不是 {main:g} 个：起始部分一个，{blocks} 个块各两个。",
     )
 
 
@@ -279,7 +279,7 @@ def parameters_by_hand(answer: object, in_planes: int = 128, planes: int = 256) 
         (
             m - main in (4 * p, 4 * p + 2) or s - shortcut in (2 * p, 2 * p + 1),
             "A batch norm's running mean and variance are measured, not learned: no parameters.",
-            "批量归一化的运行均值和方差是测出来的，不是学出来的，不算参数。",
+            "批量归一化的滑动均值和方差是测出来的，不是学出来的，不算参数。",
             "statistics-counted",
         ),
         (
@@ -542,7 +542,7 @@ def an_eighth_of_the_width(answer: object) -> Right:
         f"{culprit} still writes 1,000 scores and is {narrow[culprit] / sum(narrow.values()):.0%} "
         "of the narrow network.",
         f"多数行约降到 1/{real['layer3']:.0f}，总数只降到 1/{real['total']:.0f}：{culprit} "
-        f"仍要输出 1,000 个分数，占窄网络的 {narrow[culprit] / sum(narrow.values()):.0%}。",
+        f"仍要输出 1,000 个得分，占窄网络的 {narrow[culprit] / sum(narrow.values()):.0%}。",
     )
 
 
@@ -594,7 +594,7 @@ def _mismeasured(said: dict[str, float], real: dict[str, float], off: list[str])
     if "fc" in off and said["fc"] in (SCALE, SCALE**2):
         return Wrong(
             "fc writes 1,000 scores in both networks, and has a bias for each of them: measure it.",
-            "两个网络的 fc 都输出 1,000 个分数，而且每个分数有一个偏置：请量一量。",
+            "两个网络的 fc 都输出 1,000 个得分，而且每个得分有一个偏置：请量一量。",
             "fc",
         )
     return Wrong(

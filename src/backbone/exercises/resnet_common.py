@@ -112,13 +112,13 @@ def _sides(conv1: int, maxpool: int, layer4: int) -> None:
         if layer4 == goal:
             raise Wrong(
                 "4×4 it is, but the stages were changed. Leave them, and let the stem keep 32×32.",
-                "确实是 4×4，但改的是各阶段。请保持它们不变，让入口部分保住 32×32。",
+                "确实是 4×4，但改的是各阶段。请保持它们不变，让起始部分保住 32×32。",
                 "stages-changed",
             )
         raise Wrong(
             f"The stem still halves twice: {SIDE} → {half} → {half // 2}, and layer4 has "
             f"{layer4}×{layer4}. Assign new modules to its attributes.",
-            f"入口部分仍然减半两次：{SIDE} → {half} → {half // 2}，layer4 的输出是 "
+            f"起始部分仍然减半两次：{SIDE} → {half} → {half // 2}，layer4 的输出是 "
             f"{layer4}×{layer4}。请给相应的属性换上新模块。",
             "stem-unchanged",
         )
@@ -142,6 +142,6 @@ def _sides(conv1: int, maxpool: int, layer4: int) -> None:
         )
     raise Wrong(
         f"The stem keeps 32×32, but layer4 has {layer4}×{layer4}: leave the stages as they were.",
-        f"入口部分保住了 32×32，但 layer4 的输出是 {layer4}×{layer4}：各阶段应保持原样。",
+        f"起始部分保住了 32×32，但 layer4 的输出是 {layer4}×{layer4}：各阶段应保持原样。",
         "stages-changed",
     )

@@ -341,7 +341,7 @@ def small_grey_images(
         raise Wrong(
             f"The network gives {scores.shape[-1]} scores for an image; there are {classes} "
             "classes.",
-            f"网络对每幅图像给出 {scores.shape[-1]} 个分数；类别有 {classes} 个。",
+            f"网络对每幅图像给出 {scores.shape[-1]} 个得分；类别有 {classes} 个。",
             "classes",
         )
     made: Any = net

@@ -249,6 +249,12 @@ def _reach(row: int) -> tuple[int, int]:
 @exercise("unet-architecture.5")
 def neighbours_see_differently(answer: object) -> Right:
     """{"rows": what the output pixel at row 133 sees, "bottom": values of the bottom in a row}."""
+    if isinstance(answer, dict) and isinstance(answer.get("rows"), tuple | list):
+        raise Wrong(
+            f"{answer['rows']} are the first row and the last. How many is that, both counted?",
+            f"{answer['rows']} 是首行和末行。连同两端，一共多少行？",
+            "first-and-last",
+        )
     said = numbers(answer, ("rows", "bottom"))
     (before, few), (rows, bottom) = _reach(128), _reach(133)
     alone = before - 16 * (few - 1)
