@@ -31,6 +31,7 @@ from answers import (
     solution_code,
     without_solution,
 )
+from build_book import pages_of
 from cells import read_notebook, save_notebook
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -137,12 +138,15 @@ def make(out: Path, seed: int = 0, *, with_solutions: bool = False) -> list[Path
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     mark.touch()
+    english, chinese = (pages_of(ROOT / "book" / language) for language in EDITIONS)
+    whole = {p.name for p in english} == {p.name for p in chinese}
     sources = [
         (path, out / folder, language)
         for language, folder in EDITIONS.items()
-        if language == "en" or not with_solutions  # the Chinese cells are the English ones
-        for path in sorted((ROOT / "book" / language).glob("*.*"))
-        if path.suffix in {".ipynb", ".md"} and path.stem not in NOT_FOR_STUDENTS
+        # Half an edition would lead to nowhere; and the cells of both editions are the same.
+        if language == "en" or (whole and not with_solutions)
+        for path in pages_of(ROOT / "book" / language)
+        if path.stem not in NOT_FOR_STUDENTS
     ]
     written = []
     for path, folder, language in tqdm(sources, unit="page", desc="editions"):

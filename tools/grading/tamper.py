@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-ROOMS = ("backbone", "torch.nn", "torch.autograd", "torch.optim", "json", "IPython.core")
+ROOMS = ("backbone", "torch.nn", "torch.autograd", "json", "IPython.core")
 MODULES = {
     "builtins", "math", "random", "copy", "operator", "functools", "itertools", "collections",
     "torch", "torch.functional", "torch._tensor", "torch.random", "torch.overrides", "numpy",
