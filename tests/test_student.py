@@ -208,3 +208,15 @@ def test_the_folder(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="holds other files"):
         student.make(tmp_path)
     assert (tmp_path / "mine.ipynb").exists()
+
+
+@pytest.mark.parametrize(
+    "chapter", [p for p in ENGLISH if p.stem not in {"index", "about-the-source", "bug-museum"}],
+    ids=lambda path: path.stem,
+)  # fmt: skip
+def test_help_fades(chapter: Path) -> None:
+    """Some answers of a chapter begin with a function to be completed, others with nothing."""
+    sources = [c.source for c in answers.answer_cells(cells.read_notebook(chapter)).values()]
+    gaps = [source for source in sources if re.search(r"^(def|class) ", source, re.M)]
+    print(f"{len(gaps)} of {len(sources)} answers are gaps")
+    assert 1 <= len(gaps) < len(sources) / 2

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import html
+import json
 import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 
 TEMPLATES = Path(__file__).parent / "templates"
+TERMS = Path(__file__).parents[2] / "terms.json"
 # Language of a page → of its twin: the language's code, its own name, the way to its root.
 TWINS = {"en": ("zh-CN", "中文", "zh/"), "zh": ("en", "English", "../")}
 
@@ -31,6 +34,24 @@ IN_CHINESE = {
     "Page": "本页",
     "列印成 PDF": "打印为 PDF",
 }
+
+
+def teach_words(app: Sphinx, config: Config) -> None:
+    """Let the Chinese search know the book's terms, which are words of no dictionary."""
+    if not str(config.language).startswith("zh"):
+        return
+    terms = json.loads(TERMS.read_text("utf-8"))["terms"]
+    words = {
+        word
+        for term in terms
+        for word in re.findall(r"[\u4e00-\u9fff]{2,}", term["zh"])
+    }
+    with tempfile.NamedTemporaryFile(
+        "w", suffix=".txt", encoding="utf-8", delete=False
+    ) as file:
+        file.write("".join(f"{word} 100000 n\n" for word in sorted(words)))
+    config.html_search_options = {"dict": file.name}
+    app.connect("build-finished", lambda *_: Path(file.name).unlink(missing_ok=True))
 
 
 def add_switch(app: Sphinx, config: Config) -> None:
@@ -78,6 +99,11 @@ def translate_theme(app: Sphinx, error: Exception | None) -> None:
         return
     old = "|".join(re.escape(text) for text in IN_CHINESE)
     label = re.compile(rf'(?<==")(?:{old})(?=")|(?<=>)(?P<gap>\s*)(?:{old})(?=\s*<)')
+    toggle = Path(
+        app.outdir, "_static", "togglebutton.js"
+    )  # it labels what it unfolds itself
+    script = toggle.read_text("utf-8")
+    toggle.write_text(script.replace("Toggle hidden content", "显示或隐藏"), "utf-8")
     for page in Path(app.outdir).glob("*.html"):
         text = page.read_text("utf-8")
         start, end = (
@@ -98,5 +124,6 @@ def setup(app: Sphinx) -> None:
     """Register the switch; it stays away where one edition is built alone."""
     app.add_config_value("backbone_both_editions", False, "html", bool)
     app.connect("config-inited", add_switch)
+    app.connect("config-inited", teach_words)
     app.connect("html-page-context", add_twin)
     app.connect("build-finished", translate_theme)

@@ -860,7 +860,7 @@ def loaded_without_a_word(answer: object) -> Right:
     return Right(
         "Repaired. Remember: translate the names, then load strictly. If only a part fits, "
         "read the missing and unexpected keys that load_state_dict returns.",
-        "修好了。记住：先翻译名字，再严格加载。若只能加载一部分，就看 load_state_dict 返回的缺失键"
+        "修好了。记住：先翻译名字，再严格载入。若只能载入一部分，就看 load_state_dict 返回的缺失键"
         "和多余键。",
     )
 

@@ -192,7 +192,7 @@ def joined_the_other_way(answer: object) -> Right:
         return Right(
             "The same answers as the trained network. Remember: strict loading compares names and "
             "shapes; only a known output compares meaning.",
-            "与训练好的网络回答一致。记住：严格加载只比较名字和形状；只有已知的输出才能比较含义。",
+            "与训练好的网络回答一致。记住：严格载入只比较名字和形状；只有已知的输出才能比较含义。",
         )
     hints: dict[str, Hint] = {
         "swapped": (
@@ -290,7 +290,7 @@ def _resized(
     if not pair or not all(isinstance(one, Tensor) for one in got):
         raise Wrong(
             f"{call} must return two tensors, image and mask; got {kind(got)}.",
-            f"{call} 应当返回图像和掩膜两个张量；得到的是 {kind(got)}。",
+            f"{call} 应当返回图像和掩码两个张量；得到的是 {kind(got)}。",
             "not-a-pair",
         )
     small, labels = got
@@ -300,7 +300,7 @@ def _resized(
     if labels.is_floating_point():
         raise Wrong(
             f"The mask of {call} holds {labels.dtype}; a loss wants whole numbers: .long().",
-            f"{call} 的掩膜类型是 {labels.dtype}；损失函数需要整数：.long()。",
+            f"{call} 的掩码类型是 {labels.dtype}；损失函数需要整数：.long()。",
             "not-whole-numbers",
         )
     return small, labels.long()
@@ -319,7 +319,7 @@ def _right_labels(mask: Tensor, labels: Tensor, size: int) -> None:
         raise Wrong(
             f"Label {int(strange[0])} is in the small mask, but nobody drew it. Where two objects "
             "meet, which number lies between theirs?",
-            f"小掩膜里出现了标签 {int(strange[0])}，可没人画过它。两个对象相接处，"
+            f"小掩码里出现了标签 {int(strange[0])}，可没人画过它。两个对象相接处，"
             "介于两个编号之间的数是什么？",
             "labels-averaged",
         )
@@ -352,12 +352,12 @@ def _right_image(image: Tensor, small: Tensor, size: int) -> None:
         raise Wrong(
             "The mask is right. The image now skips pixels as well: brightness may be averaged, "
             "and should be.",
-            "掩膜对了。但图像也在跳过像素：亮度可以取平均，也应当取平均。",
+            "掩码对了。但图像也在跳过像素：亮度可以取平均，也应当取平均。",
             "image-too",
         )
     raise Wrong(
         "The mask is right, the image is no longer what it was: leave its line alone.",
-        "掩膜对了，但图像与原来不同了：处理图像的那一行不用动。",
+        "掩码对了，但图像与原来不同了：处理图像的那一行不用动。",
         "image-changed",
     )
 
@@ -402,7 +402,7 @@ def cut_in_the_corner(answer: object) -> Right:
         if not isinstance(got, Tensor):
             raise Wrong(
                 f"{call} must return a mask, got {kind(got)}.",
-                f"{call} 应当返回掩膜，得到的是 {kind(got)}。",
+                f"{call} 应当返回掩码，得到的是 {kind(got)}。",
                 "no-tensor",
             )
         same_shape(
@@ -427,11 +427,11 @@ def _misplaced(image: Tensor, got: Tensor) -> Wrong:
         "corner": (
             f"At {h}×{w} the mask begins at the corner of the padded image. Where does "
             "pad_to_multiple put the image?",
-            f"{h}×{w} 时，掩膜从填充后图像的角上开始。pad_to_multiple 把图像放在哪里？",
+            f"{h}×{w} 时，掩码从填充后图像的角上开始。pad_to_multiple 把图像放在哪里？",
         ),
         "other-corner": (
             f"At {h}×{w} the mask is taken from the lower right corner; padding is on all sides.",
-            f"{h}×{w} 时，掩膜取自右下角；而填充是四周都有的。",
+            f"{h}×{w} 时，掩码取自右下角；而填充是四周都有的。",
         ),
         "rounded-up": (
             f"Nearly: at {h}×{w} an odd number of pixels was added, and you cut one too far in. On "
@@ -803,7 +803,7 @@ def mean_of_nothing(answer: object) -> Right:
         "empty-is-zero": (
             "A tile where nothing is and nothing was found still counts as a complete failure: "
             "even perfect masks get less than 1.",
-            "什么都没有、也什么都没找到的图块仍算作彻底失败：完美的掩膜也得不到 1。",
+            "什么都没有、也什么都没找到的图块仍算作彻底失败：完美的掩码也得不到 1。",
         ),
         "empty-is-one": (
             "Now an empty tile counts as a success: a network that never finds anything is paid "
@@ -842,5 +842,5 @@ def mean_of_nothing(answer: object) -> Right:
     return Right(
         "Perfect masks get 1, empty ones 0. Remember: try a score on the perfect answer and on the "
         "lazy one.",
-        "完美的掩膜得 1 分，空掩膜得 0 分。记住：拿完美的答案和偷懒的答案来检验分数。",
+        "完美的掩码得 1 分，空掩码得 0 分。记住：拿完美的答案和偷懒的答案来检验分数。",
     )

@@ -633,7 +633,7 @@ def price_of_a_tile(answer: object, margin: int, times: float) -> Right:
     if said in (_smallest(margin, times), _smallest(margin, times, step=1)):
         raise Wrong(
             "The margin is there on both sides.",
-            "边距在两侧都有。",
+            "边缘余量在两侧都有。",
             "margin-once",
         )
     if said in (
