@@ -28,6 +28,7 @@ IN_CHINESE = {
     "Toggle primary sidebar": "显示或隐藏目录",
     "Toggle secondary sidebar": "显示或隐藏本页目录",
     "Color mode": "颜色模式",
+    "Toggle hidden content": "显示或隐藏",
     "System Settings": "跟随系统",
     "Skip to main content": "跳到正文",
     "Main": "全书",
@@ -98,26 +99,23 @@ def translate_theme(app: Sphinx, error: Exception | None) -> None:
     ):
         return
     old = "|".join(re.escape(text) for text in IN_CHINESE)
-    label = re.compile(rf'(?<==")(?:{old})(?=")|(?<=>)(?P<gap>\s*)(?:{old})(?=\s*<)')
-    toggle = Path(
-        app.outdir, "_static", "togglebutton.js"
-    )  # it labels what it unfolds itself
-    script = toggle.read_text("utf-8")
-    toggle.write_text(script.replace("Toggle hidden content", "显示或隐藏"), "utf-8")
+    attribute = re.compile(rf'(?<==")(?:{old})(?=")')
+    words = re.compile(rf"(?<=>)(?P<gap>\s*)(?:{old})(?=\s*<)")
     for page in Path(app.outdir).glob("*.html"):
-        text = page.read_text("utf-8")
-        start, end = (
-            text.find("<article"),
-            text.find("</article>"),
-        )  # the prose stays as it is
+        text = attribute.sub(
+            lambda match: IN_CHINESE[match[0]], page.read_text("utf-8")
+        )
+        start, end = text.find("<article"), text.find("</article>")
         parts = [text] if start < 0 else [text[:start], text[start:end], text[end:]]
-        for i in range(0, len(parts), 2):
-            parts[i] = label.sub(_said_in_chinese, parts[i])
+        for i in range(
+            0, len(parts), 2
+        ):  # the words of the article itself stay as they are
+            parts[i] = words.sub(_said_in_chinese, parts[i])
         page.write_text("".join(parts), "utf-8")
 
 
 def _said_in_chinese(label: re.Match[str]) -> str:
-    return (label["gap"] or "") + IN_CHINESE[label[0].strip()]
+    return label["gap"] + IN_CHINESE[label[0].strip()]
 
 
 def setup(app: Sphinx) -> None:
