@@ -48,7 +48,7 @@ def test_everything_around_the_text_is_chinese(opened):
     )
     sentence = re.compile(r"[A-Za-z][a-z']+(?: [a-z']+){2,}|^\s*[A-Z][a-z]+ [a-z]+\s*$")
     known = {"Creative Commons"}
-    texts = [t.strip() for t in texts if not t.lstrip().startswith("#")]  # comments of shown code
+    texts = [t.strip() for t in texts if not re.match(r"\s*#|.*[\]):]$|.*= ", t)]  # comments of shown code
     left = sorted({t for t in texts if sentence.search(t) and not HAN.search(t)} - known)
     print(f"{opened.name}: {len(texts)} texts, {len(left)} English: {left[:5]}")
     assert not left
