@@ -45,7 +45,8 @@ class Kernel:
 
     def run(self, code):
         """Run code as a cell; what it printed, and the models that it displayed."""
-        return self._follow(self.client.execute(code, allow_stdin=False))
+        # Without stop_on_error=False, an older ipykernel drops what is sent just after an error.
+        return self._follow(self.client.execute(code, allow_stdin=False, stop_on_error=False))
 
     def update(self, model, **state):
         """Send what a page sends when the reader changes a figure."""
@@ -60,14 +61,15 @@ class Kernel:
     def _follow(self, request):
         """Read what the kernel says about one request, until it has done with it."""
         printed, displayed, until = [], [], time.monotonic() + TIMEOUT
+        failed = None
         while True:
             message = self.client.get_iopub_msg(timeout=until - time.monotonic())
             if message["parent_header"].get("msg_id") != request:
                 continue
             kind, content = message["msg_type"], message["content"]
             if kind == "error":
-                raise RuntimeError(f"{content['ename']}: {content['evalue']}")
-            if kind == "stream":
+                failed = RuntimeError(f"{content['ename']}: {content['evalue']}")
+            elif kind == "stream":
                 printed.append(content["text"])
             elif kind in ("display_data", "execute_result"):
                 view = content["data"].get("application/vnd.jupyter.widget-view+json")
@@ -78,6 +80,8 @@ class Kernel:
             elif kind == "comm_msg" and content["data"].get("method") == "update":
                 self._take(message)
             elif kind == "status" and content["execution_state"] == "idle":
+                if failed:
+                    raise failed
                 return "".join(printed).strip(), displayed
 
     def _take(self, message):

@@ -40,7 +40,7 @@ def test_everything_around_the_text_is_chinese(opened):
         """() => [...document.querySelectorAll('body *')].flatMap((e) => {
           if (e.closest('.bd-article') && !e.closest('.explorable, .last-run, details > summary'))
             return [];
-          if (e.closest('script, style, noscript, svg, code, pre, math')) return [];
+          if (e.closest('script, style, noscript, svg, code, pre, math, .x-coded')) return [];
           return [...[...e.childNodes].filter((n) => n.nodeType === 3).map((n) => n.textContent),
             ...['aria-label', 'title', 'alt', 'placeholder', 'data-bs-title', 'aria-valuetext']
               .map((name) => e.getAttribute(name))];
@@ -48,8 +48,9 @@ def test_everything_around_the_text_is_chinese(opened):
     )
     sentence = re.compile(r"[A-Za-z][a-z']+(?: [a-z']+){2,}|^\s*[A-Z][a-z]+ [a-z]+\s*$")
     known = {"Creative Commons"}
-    texts = [t.strip() for t in texts if not re.match(r"\s*#|.*[\]):]$|.*= ", t)]  # comments of shown code
-    left = sorted({t for t in texts if sentence.search(t) and not HAN.search(t)} - known)
+    left = sorted(
+        {t for t in map(str.strip, texts) if sentence.search(t) and not HAN.search(t)} - known
+    )
     print(f"{opened.name}: {len(texts)} texts, {len(left)} English: {left[:5]}")
     assert not left
     if opened.name.removeprefix("zh/") in NOTEBOOKS:
