@@ -3,10 +3,10 @@ PY := .venv/bin/python
 # The same surroundings in which `make notebooks` stores outputs, so that they compare equal.
 QUIET := PYTHONHASHSEED=0 TQDM_DISABLE=1 PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help setup browser book test serve notebooks experiments student grade assignment bench lint clean
+.PHONY: help setup browser book test test-colab serve notebooks experiments student grade assignment bench lint clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
 
 setup: ## the environment in .venv, once
 	@tools/setup.sh
@@ -23,6 +23,10 @@ test: browser ## every test: code, notebooks, and the site in a real browser
 	@$(PY) tools/student.py --solved _build/solved
 	@$(QUIET) $(PY) -m pytest tests _build/solved --nbval --nbval-current-env \
 		--nbval-sanitize-with tests/nbval.cfg -n 2 --dist loadfile $(ARGS)
+
+test-colab: setup ## every notebook alone, as in Colab, on the oldest releases we support
+	@tools/setup.sh colab
+	@$(PY) -m pytest tests/colab -n 2 --dist load --maxschedchunk 1 $(ARGS)
 
 serve: book ## build, then serve the site on http://localhost:8000
 	@$(PY) -m http.server 8000 --bind 127.0.0.1 --directory _build/html

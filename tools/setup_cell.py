@@ -13,17 +13,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tomllib
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
 
 from cells import notebook_text, read_notebook, save_notebook
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parent.parent
 CELL_ID = "setup"
@@ -40,6 +36,7 @@ REPOSITORY = "<REPOSITORY>"
 if find_spec("backbone") is None:
     clone = Path("backbones").resolve()
     fetch = f"git clone -q --depth 1 -b v<VERSION> {REPOSITORY} backbones"
+    fetch += " -c advice.detachedHead=false"  # git explains tags at length
     homes = [f for f in (*clone.parents, clone) if (f / "src/backbone").is_dir()]
     if not homes and os.system(fetch) != 0:
         raise RuntimeError("No code arrived: check network and git, then run again.")

@@ -82,8 +82,8 @@ def trace(model: nn.Module, x: Tensor | Sequence[int]) -> list[Op]:
         x = example_input(model, x)
     # A copy: our model keeps its mode, and a batch of one is no trouble.
     model = copy.deepcopy(model).eval()
-    try:
-        exported = torch.export.export(model, (x,))
+    try:  # strict=True, once the default, loses the names of modules inside a bare Sequential
+        exported = torch.export.export(model, (x,), strict=False)
     except (TypeError, ValueError):
         raise
     except Exception as error:

@@ -1,0 +1,1 @@
+"""The little of Colab's own package that libraries look for."""
