@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -91,11 +92,21 @@ def build(output: Path) -> None:
     work = output.parent / f".work-{output.name}"
     shutil.rmtree(work, ignore_errors=True)
     both = all((CHINESE / page.name).exists() for page in pages_of(ENGLISH))
-    settings = write_settings(ROOT, work / "settings-en", both=both)
-    site = build_edition(ENGLISH, *settings, work / "en")
+    editions = {"en": (ENGLISH, ROOT)} | ({"zh": (CHINESE, CHINESE)} if both else {})
+    with ThreadPoolExecutor() as pool:  # each is a process of its own
+        builds = {
+            name: pool.submit(
+                build_edition,
+                source,
+                *write_settings(home, work / f"settings-{name}", both=both),
+                work / name,
+            )
+            for name, (source, home) in editions.items()
+        }
+    sites = {name: done.result() for name, done in builds.items()}
+    site = sites["en"]
     if both:
-        settings = write_settings(CHINESE, work / "settings-zh", both=both)
-        shutil.move(build_edition(CHINESE, *settings, work / "zh"), site / "zh")
+        shutil.move(sites["zh"], site / "zh")
     shutil.rmtree(output, ignore_errors=True)
     shutil.move(site, output)
     shutil.rmtree(work)

@@ -51,7 +51,13 @@
       else box.removeAttribute("tabindex");
     }
   };
-  addEventListener("load", mark);
-  addEventListener("resize", mark);
+  addEventListener("load", () => {
+    mark();
+    const changed = new ResizeObserver(mark); // pictures that load late, figures that wake
+    for (const box of document.querySelectorAll(boxes)) {
+      changed.observe(box);
+      for (const inner of box.children) changed.observe(inner);
+    }
+  });
   document.addEventListener("toggle", mark, true);
 })();
