@@ -231,12 +231,10 @@ extra = {"B": total["B"] - total["A"], "C": total["C"] - total["B"]}""",
             )
         },
         """\
-found = {}
-for name, option in {"plain": None, "ResNet": "A"}.items():
-    seed_everything(training_seed)
-    net = CifarResNet(depth, option, **setting)
-    fit(net, train, test, **{**recipe, "seed": training_seed})
-    found[name] = 100 * (1 - evaluate(net, *train)["score"])""",
+seed_everything(training_seed)
+net = CifarResNet(depth, None, **setting)
+fit(net, train, test, **{**recipe, "seed": training_seed})
+found = 100 * (1 - evaluate(net, *train)["score"])""",
         lambda numbers: {
             "below": max(d for d in (8, 20, 32, 44, 56) if d < numbers["depth"]),
             "above": min(d for d in (8, 20, 32, 44, 56) if d > numbers["depth"]),
@@ -312,7 +310,7 @@ net = UNetModel(init_features=features)
 reading = sum(9 * c * c for c in (features, 2 * features, 4 * features, 8 * features))
 cost = {"weights": reading, "share": reading / sum(p.numel() for p in net.parameters())}""",
     ),
-    "segmentation.2": Wording(
+    "segmentation.3": Wording(
         {
             "en": (
                 "sigma={first})",
@@ -336,7 +334,7 @@ def blurred_iou(sigma):
 blurred = {sigma: blurred_iou(sigma) for sigma in sigmas}""",
         lambda numbers: dict(zip(("first", "second"), numbers["sigmas"], strict=True)),
     ),
-    "segmentation.6": Wording(
+    "segmentation.2": Wording(
         {
             "en": (
                 "a margin of {margin} makes a window of t + {both}.",
@@ -377,7 +375,7 @@ shapes = [tuple(maps[stage].shape[1:]) for stage in stages]""",
             else "Which skip is *not* four times as deep as in a ResNet-18 of that width, and why?"
         },
     ),
-    "backbone-swap.6": Wording(
+    "backbone-swap.4": Wording(
         {"en": ("with {count} labelled tiles", "for {count} tiles, to two digits")},
         """\
 def iou_of(model):

@@ -423,210 +423,7 @@ def _judge_mask(call: str, got: Tensor, mask: Tensor) -> None:
     )
 
 
-# --- 4: new statistics for a frozen encoder ------------------------------------------------------
-
-
-def _norms(net: nn.Module) -> list[nn.BatchNorm2d]:
-    return [m for s in net.encoder() for m in s.modules() if isinstance(m, nn.BatchNorm2d)]
-
-
-@cache
-def _calibrated() -> ResNetUNet:
-    net = copy.deepcopy(_moved()).train()
-    for norm in _norms(net):
-        norm.reset_running_stats()
-        norm.momentum = None
-    with torch.no_grad():
-        net(tiles(0)[0][:4])
-    return net.eval()
-
-
-@exercise("backbone-swap.4")
-def new_statistics(answer: object) -> Right:
-    """`calibrate(net, batch)`: the encoder's batch norms measure anew; no weight changes."""
-    calibrate = function(answer, "calibrate(net, batch)")
-    call = "calibrate(net, batch)"
-    net, batch = copy.deepcopy(_moved()), tiles(0)[0][:4]
-    got = attempt(call, lambda: calibrate(net, batch.clone()))
-    net = got if isinstance(got, ResNetUNet) else net  # in place, or a copy that is returned
-    start, wanted = _moved(), _calibrated()
-    for (name, p), q in zip(start.named_parameters(), net.parameters(), strict=True):
-        if not torch.equal(p, q):
-            raise Wrong(
-                f"{name} changed. Weights stay; only running means and variances are measured.",
-                f"{name} 变了。权重不动；只测量滑动均值和方差。",
-                "weights-changed",
-            )
-
-    def off(one: nn.BatchNorm2d, other: nn.BatchNorm2d) -> bool:
-        pairs = zip(
-            (one.running_mean, one.running_var),
-            (other.running_mean, other.running_var),
-            strict=True,
-        )
-        return any(not torch.allclose(a, b, rtol=0.05, atol=0.01) for a, b in pairs)
-
-    old, new, said = _norms(start), _norms(wanted), _norms(net)
-    wrong = [i for i in range(len(new)) if off(said[i], new[i])]
-    if not wrong:
-        spread = [
-            record_features(n, batch, STAGES[:1])[STAGES[0]].std().item() for n in (start, wanted)
-        ]
-        return Right(
-            f"Behind the first stage the maps spread {spread[1]:.2f} instead of {spread[0]:.2f}, "
-            "and no weight has moved.",
-            f"第一个阶段之后，特征图的标准差从 {spread[0]:.2f} 变为 {spread[1]:.2f}，"
-            "而权重一个也没动。",
-        )
-    if not any(off(a, b) for a, b in zip(said, old, strict=True)):
-        raise Wrong(
-            "The statistics are still those of clothes. In evaluation mode batch norm measures "
-            "nothing, and only a pass through the network does.",
-            "统计量仍是服装的。评估模式下批量归一化不测量；要让数据通过一遍网络才行。",
-            "nothing-measured",
-        )
-    fresh = [n.running_mean.abs().max() == 0 and (n.running_var == 1).all() for n in said]
-    if all(fresh):
-        raise Wrong(
-            "The statistics are reset to 0 and 1, and nothing was measured after that.",
-            "统计量重置成了 0 和 1，之后什么也没有测量。",
-            "only-reset",
-        )
-    for slip, base, hint in (
-        (
-            "a-tenth-of-the-way",
-            [(n.running_mean, n.running_var) for n in old],
-            (
-                "The statistics moved a tenth of the way from clothes to nuclei. By default one "
-                "batch counts a tenth: momentum.",
-                "统计量只从服装向细胞核走了十分之一。默认一个批次只占十分之一：看 momentum。",
-            ),
-        ),
-        (
-            "a-tenth-from-zero",
-            [(torch.zeros_like(n.running_mean), torch.ones_like(n.running_var)) for n in old],
-            (
-                "After the reset one batch counted a tenth only, and nine tenths are the 0 and 1 "
-                "of the reset: momentum.",
-                "重置之后，一个批次只占十分之一，其余十分之九是重置的 0 和 1：看 momentum。",
-            ),
-        ),
-    ):
-        first = said[0]
-        way = [0.9 * b + 0.1 * n for b, n in zip(base[0], _statistics(new[0]), strict=True)]
-        if all(
-            torch.allclose(a, b, rtol=0.02, atol=0.003)
-            for a, b in zip(_statistics(first), way, strict=True)
-        ):
-            raise Wrong(*hint, slip)
-    if 0 not in wrong:
-        raise Wrong(
-            f"{len(wrong)} of {len(new)} batch norms are not measured anew: look inside the stages,"
-            " with modules().",
-            f"{len(new)} 个批量归一化中有 {len(wrong)} 个没有重新测量：用 modules() 看阶段内部。",
-            "some-left-out",
-        )
-    raise Wrong(
-        "The first batch norm holds other statistics than those of this batch. One pass in training"
-        " mode, and a plain average.",
-        "第一个批量归一化的统计量与这个批次的不同。在训练模式下通过一遍，取普通平均。",
-    )
-
-
-def _statistics(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    return norm.running_mean, norm.running_var
-
-
-# --- 5: a gentler hand ---------------------------------------------------------------------------
-
-
-def _kernels(stage: nn.Module) -> Tensor:
-    layers = [m for m in stage.modules() if isinstance(m, nn.Conv2d)]
-    return torch.cat([m.weight.detach().flatten() for m in layers])
-
-
-def _distance(net: nn.Module, stage: str) -> float:
-    """How far the kernels of a stage are from the clothes, in lengths of where they began."""
-    start, end = (_kernels(getattr(n, stage)) for n in (_moved(), net))
-    return ((end - start).norm() / start.norm()).item()
-
-
-def _cka(one: Tensor, other: Tensor) -> float:
-    a, b = (maps[0].flatten(1).T for maps in (one, other))  # (pixels, channels)
-    a, b = a - a.mean(0), b - b.mean(0)
-    return ((a.T @ b).norm() ** 2 / ((a.T @ a).norm() * (b.T @ b).norm())).item()
-
-
-@cache
-def _usual_distance() -> float:
-    """How far the bottom of the shipped network moved, which had one rate for all."""
-    return _distance(load_trained("resnet-unet-nuclei"), STAGES[-1])
-
-
-@exercise("backbone-swap.5")
-def a_gentler_hand(answer: object) -> Right:
-    """The network, trained with a small rate for its encoder; judged by what it became."""
-    if not isinstance(answer, ResNetUNet):
-        raise Wrong(
-            f"Hand in the trained ResNetUNet itself; got {type(answer).__name__}.",
-            f"请交训练好的 ResNetUNet 本身；得到的是 {type(answer).__name__}。",
-            "not-the-network",
-        )
-    net = copy.deepcopy(answer).cpu().eval()
-    if any(_kernels(getattr(net, s)).shape != _kernels(getattr(_moved(), s)).shape for s in STAGES):
-        raise Wrong(
-            "This encoder is not the chapter's ResNet-18 of width 8: begin with a copy of `moved`.",
-            "这个编码器不是本章宽度为 8 的 ResNet-18：请从 `moved` 的副本开始。",
-            "other-encoder",
-        )
-    far = [_distance(net, stage) for stage in STAGES]
-    side = nuclei_split().test
-    score = iou(_segment(net, side.image), side.mask)
-    usual = _usual_distance()
-    if max(far) < 1e-6:
-        raise Wrong(
-            "The encoder has not moved at all: it is frozen, or got no group in the optimiser.",
-            "编码器完全没有动：它被冻结了，或者优化器里没有它的组。",
-            "encoder-frozen",
-        )
-    likely = torch.cosine_similarity(
-        _kernels(getattr(net, STAGES[-1])), _kernels(getattr(_moved(), STAGES[-1])), dim=0
-    )
-    if likely < 0.05 and far[-1] < usual / 2:
-        raise Wrong(
-            "Its bottom has nothing in common with the clothes: did it start from `moved`?",
-            "它的底部与服装毫无共同之处：是从 `moved` 开始的吗？",
-            "not-from-clothes",
-        )
-    if far[-1] > usual / 2:
-        raise Wrong(
-            f"The bottom moved by {far[-1]:.1f} times its length, with one rate for all it was "
-            f"{usual:.1f}. Does the encoder's group have a hundredth of the rate, and the schedule,"
-            " too?",
-            f"底部移动了自身长度的 {far[-1]:.1f} 倍；统一学习率时是 {usual:.1f} 倍。"
-            "编码器那一组的学习率是百分之一吗？学习率的安排里也是吗？",
-            "not-gentle",
-        )
-    if score < 0.3:
-        raise Wrong(
-            f"The encoder was treated gently, but the network finds no nuclei (IoU {score:.2f}). "
-            "The decoder needs the full rate, and all 60 steps.",
-            f"编码器得到了温和对待，但网络找不到细胞核（IoU {score:.2f}）。"
-            "解码器需要完整的学习率和全部 60 步。",
-            "decoder-unlearned",
-        )
-    x = side.image[None]
-    first, second = (record_features(n, x, list(STAGES)) for n in (_moved(), net))
-    alike = _cka(first[STAGES[-1]], second[STAGES[-1]])
-    return Right(
-        f"The bottom moved by {far[-1]:.2f} of its length, its CKA with the start is {alike:.2f}, "
-        f"IoU {score:.2f}. Whether that is better takes several seeds.",
-        f"底部移动了自身长度的 {far[-1]:.2f} 倍，与起点的 CKA 是 {alike:.2f}，IoU {score:.2f}。"
-        "是否更好，要几个种子才知道。",
-    )
-
-
-# --- 6: doubt a claim ----------------------------------------------------------------------------
+# --- 4: doubt a claim ----------------------------------------------------------------------------
 
 SCRATCH, CONTROL, CLOTHES = "resnet-unet", "resnet-unet, frozen", "resnet-unet, clothes"
 WANTED = ("threshold", "scratch", "random, frozen", "worst seed")
@@ -646,7 +443,7 @@ def _scores(model: str, tiles: int) -> list[float]:
     return _results().values("iou", model=model, tiles=tiles, lr=None)
 
 
-@exercise("backbone-swap.6", question=_case)
+@exercise("backbone-swap.4", question=_case)
 def doubt_a_claim(answer: object, tiles: int) -> Right:
     """{name from MENU: number}: the four that let a reader judge the claim."""
     if not isinstance(answer, dict) or not answer or set(answer) - set(MENU):
@@ -777,10 +574,10 @@ def _value_slips(name: str, tiles: int) -> dict[str, tuple[float, str, str]]:
     }
 
 
-# --- 7: freeze -----------------------------------------------------------------------------------
+# --- 5: freeze -----------------------------------------------------------------------------------
 
 
-@exercise("backbone-swap.7")
+@exercise("backbone-swap.5")
 def freeze_a_backbone(answer: object) -> Right:
     """`freeze(model)`: its encoder learns nothing more, statistics included; the decoder does."""
     freeze = function(answer, "freeze(model)")
@@ -881,3 +678,206 @@ def _bottom(net: ResNetUNet, work: Callable[[ResNetUNet], object]) -> Tensor:
     work(net)
     hook.remove()
     return seen[-1]
+
+
+# --- 6: new statistics for a frozen encoder ------------------------------------------------------
+
+
+def _norms(net: nn.Module) -> list[nn.BatchNorm2d]:
+    return [m for s in net.encoder() for m in s.modules() if isinstance(m, nn.BatchNorm2d)]
+
+
+@cache
+def _calibrated() -> ResNetUNet:
+    net = copy.deepcopy(_moved()).train()
+    for norm in _norms(net):
+        norm.reset_running_stats()
+        norm.momentum = None
+    with torch.no_grad():
+        net(tiles(0)[0][:4])
+    return net.eval()
+
+
+@exercise("backbone-swap.6")
+def new_statistics(answer: object) -> Right:
+    """`calibrate(net, batch)`: the encoder's batch norms measure anew; no weight changes."""
+    calibrate = function(answer, "calibrate(net, batch)")
+    call = "calibrate(net, batch)"
+    net, batch = copy.deepcopy(_moved()), tiles(0)[0][:4]
+    got = attempt(call, lambda: calibrate(net, batch.clone()))
+    net = got if isinstance(got, ResNetUNet) else net  # in place, or a copy that is returned
+    start, wanted = _moved(), _calibrated()
+    for (name, p), q in zip(start.named_parameters(), net.parameters(), strict=True):
+        if not torch.equal(p, q):
+            raise Wrong(
+                f"{name} changed. Weights stay; only running means and variances are measured.",
+                f"{name} 变了。权重不动；只测量滑动均值和方差。",
+                "weights-changed",
+            )
+
+    def off(one: nn.BatchNorm2d, other: nn.BatchNorm2d) -> bool:
+        pairs = zip(
+            (one.running_mean, one.running_var),
+            (other.running_mean, other.running_var),
+            strict=True,
+        )
+        return any(not torch.allclose(a, b, rtol=0.05, atol=0.01) for a, b in pairs)
+
+    old, new, said = _norms(start), _norms(wanted), _norms(net)
+    wrong = [i for i in range(len(new)) if off(said[i], new[i])]
+    if not wrong:
+        spread = [
+            record_features(n, batch, STAGES[:1])[STAGES[0]].std().item() for n in (start, wanted)
+        ]
+        return Right(
+            f"Behind the first stage the maps spread {spread[1]:.2f} instead of {spread[0]:.2f}, "
+            "and no weight has moved.",
+            f"第一个阶段之后，特征图的标准差从 {spread[0]:.2f} 变为 {spread[1]:.2f}，"
+            "而权重一个也没动。",
+        )
+    if not any(off(a, b) for a, b in zip(said, old, strict=True)):
+        raise Wrong(
+            "The statistics are still those of clothes. In evaluation mode batch norm measures "
+            "nothing, and only a pass through the network does.",
+            "统计量仍是服装的。评估模式下批量归一化不测量；要让数据通过一遍网络才行。",
+            "nothing-measured",
+        )
+    fresh = [n.running_mean.abs().max() == 0 and (n.running_var == 1).all() for n in said]
+    if all(fresh):
+        raise Wrong(
+            "The statistics are reset to 0 and 1, and nothing was measured after that.",
+            "统计量重置成了 0 和 1，之后什么也没有测量。",
+            "only-reset",
+        )
+    for slip, base, hint in (
+        (
+            "a-tenth-of-the-way",
+            [(n.running_mean, n.running_var) for n in old],
+            (
+                "The statistics moved a tenth of the way from clothes to nuclei. By default one "
+                "batch counts a tenth: momentum.",
+                "统计量只从服装向细胞核走了十分之一。默认一个批次只占十分之一：看 momentum。",
+            ),
+        ),
+        (
+            "a-tenth-from-zero",
+            [(torch.zeros_like(n.running_mean), torch.ones_like(n.running_var)) for n in old],
+            (
+                "After the reset one batch counted a tenth only, and nine tenths are the 0 and 1 "
+                "of the reset: momentum.",
+                "重置之后，一个批次只占十分之一，其余十分之九是重置的 0 和 1：看 momentum。",
+            ),
+        ),
+    ):
+        first = said[0]
+        way = [0.9 * b + 0.1 * n for b, n in zip(base[0], _statistics(new[0]), strict=True)]
+        if all(
+            torch.allclose(a, b, rtol=0.02, atol=0.003)
+            for a, b in zip(_statistics(first), way, strict=True)
+        ):
+            raise Wrong(*hint, slip)
+    if 0 not in wrong:
+        raise Wrong(
+            f"{len(wrong)} of {len(new)} batch norms are not measured anew: look inside the stages,"
+            " with modules().",
+            f"{len(new)} 个批量归一化中有 {len(wrong)} 个没有重新测量：用 modules() 看阶段内部。",
+            "some-left-out",
+        )
+    raise Wrong(
+        "The first batch norm holds other statistics than those of this batch. One pass in training"
+        " mode, and a plain average.",
+        "第一个批量归一化的统计量与这个批次的不同。在训练模式下通过一遍，取普通平均。",
+    )
+
+
+def _statistics(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    return norm.running_mean, norm.running_var
+
+
+# --- 7: a gentler hand ---------------------------------------------------------------------------
+
+
+def _kernels(stage: nn.Module) -> Tensor:
+    layers = [m for m in stage.modules() if isinstance(m, nn.Conv2d)]
+    return torch.cat([m.weight.detach().flatten() for m in layers])
+
+
+def _distance(net: nn.Module, stage: str) -> float:
+    """How far the kernels of a stage are from the clothes, in lengths of where they began."""
+    start, end = (_kernels(getattr(n, stage)) for n in (_moved(), net))
+    return ((end - start).norm() / start.norm()).item()
+
+
+def _cka(one: Tensor, other: Tensor) -> float:
+    a, b = (maps[0].flatten(1).T for maps in (one, other))  # (pixels, channels)
+    a, b = a - a.mean(0), b - b.mean(0)
+    return ((a.T @ b).norm() ** 2 / ((a.T @ a).norm() * (b.T @ b).norm())).item()
+
+
+@cache
+def _usual_distance() -> float:
+    """How far the bottom of the shipped network moved, which had one rate for all."""
+    return _distance(load_trained("resnet-unet-nuclei"), STAGES[-1])
+
+
+@exercise("backbone-swap.7")
+def a_gentler_hand(answer: object) -> Right:
+    """The network, trained with a small rate for its encoder; judged by what it became."""
+    if not isinstance(answer, ResNetUNet):
+        raise Wrong(
+            f"Hand in the trained ResNetUNet itself; got {type(answer).__name__}.",
+            f"请交训练好的 ResNetUNet 本身；得到的是 {type(answer).__name__}。",
+            "not-the-network",
+        )
+    net = copy.deepcopy(answer).cpu().eval()
+    if any(_kernels(getattr(net, s)).shape != _kernels(getattr(_moved(), s)).shape for s in STAGES):
+        raise Wrong(
+            "This encoder is not the chapter's ResNet-18 of width 8: begin with a copy of `moved`.",
+            "这个编码器不是本章宽度为 8 的 ResNet-18：请从 `moved` 的副本开始。",
+            "other-encoder",
+        )
+    far = [_distance(net, stage) for stage in STAGES]
+    side = nuclei_split().test
+    score = iou(_segment(net, side.image), side.mask)
+    usual = _usual_distance()
+    if max(far) < 1e-6:
+        raise Wrong(
+            "The encoder has not moved at all: it is frozen, or got no group in the optimiser.",
+            "编码器完全没有动：它被冻结了，或者优化器里没有它的组。",
+            "encoder-frozen",
+        )
+    likely = torch.cosine_similarity(
+        _kernels(getattr(net, STAGES[-1])), _kernels(getattr(_moved(), STAGES[-1])), dim=0
+    )
+    if likely < 0.05 and far[-1] < usual / 2:
+        raise Wrong(
+            "Its bottom has nothing in common with the clothes: did it start from `moved`?",
+            "它的底部与服装毫无共同之处：是从 `moved` 开始的吗？",
+            "not-from-clothes",
+        )
+    if far[-1] > usual / 2:
+        raise Wrong(
+            f"The bottom moved by {far[-1]:.1f} times its length, with one rate for all it was "
+            f"{usual:.1f}. Does the encoder's group have a hundredth of the rate, and the schedule,"
+            " too?",
+            f"底部移动了自身长度的 {far[-1]:.1f} 倍；统一学习率时是 {usual:.1f} 倍。"
+            "编码器那一组的学习率是百分之一吗？学习率的安排里也是吗？",
+            "not-gentle",
+        )
+    if score < 0.3:
+        raise Wrong(
+            f"The encoder was treated gently, but the network finds no nuclei (IoU {score:.2f}). "
+            "The decoder needs the full rate, and all 60 steps.",
+            f"编码器得到了温和对待，但网络找不到细胞核（IoU {score:.2f}）。"
+            "解码器需要完整的学习率和全部 60 步。",
+            "decoder-unlearned",
+        )
+    x = side.image[None]
+    first, second = (record_features(n, x, list(STAGES)) for n in (_moved(), net))
+    alike = _cka(first[STAGES[-1]], second[STAGES[-1]])
+    return Right(
+        f"The bottom moved by {far[-1]:.2f} of its length, its CKA with the start is {alike:.2f}, "
+        f"IoU {score:.2f}. Whether that is better takes several seeds.",
+        f"底部移动了自身长度的 {far[-1]:.2f} 倍，与起点的 CKA 是 {alike:.2f}，IoU {score:.2f}。"
+        "是否更好，要几个种子才知道。",
+    )

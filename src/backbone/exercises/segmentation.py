@@ -141,7 +141,77 @@ def two_scores(answer: object) -> Right:
     )
 
 
-# --- 2: a stronger baseline ----------------------------------------------------------------------
+# --- 2: the price of a tile ----------------------------------------------------------------------
+
+
+def _price(seed: int) -> dict[str, float]:
+    if seed == 0:
+        return {"margin": 112, "times": 2}
+    draw = random.Random(seed)
+    return {"margin": 16 * draw.choice((4, 5, 6, 8, 9, 10)), "times": draw.choice((1.5, 2, 3, 4))}
+
+
+def _smallest(margin: float, times: float, *, step: int = 16, power: int = 2) -> int:
+    t = step
+    while (t + margin) ** power > times * t**power:
+        t += step
+    return t
+
+
+@exercise("segmentation.2", question=_price)
+def price_of_a_tile(answer: object, margin: int, times: float) -> Right:
+    """The smallest tile, a multiple of 16, whose window has at most `times` its pixels."""
+    said = number(answer)
+    real = _smallest(2 * margin, times)
+    if said == real:
+        return Right(
+            f"{real}: the window has {(real + 2 * margin) ** 2 / real**2:.2f} times its pixels. "
+            "Large tiles waste little; memory sets the limit.",
+            f"{real}：窗口的像素是它的 {(real + 2 * margin) ** 2 / real**2:.2f} 倍。"
+            "图块越大浪费越少；界限由内存决定。",
+        )
+    if said == _smallest(2 * margin, times, step=1):
+        raise Wrong(
+            "That is the smallest whole number. The pools divide by 16, so it must be a multiple.",
+            "这是最小的整数。池化要除以 16，所以必须是 16 的倍数。",
+            "not-a-multiple",
+        )
+    if said == real - 16:
+        raise Wrong(
+            f"Rounded down: with {said:g} the window has "
+            f"{(said + 2 * margin) ** 2 / said**2:.3f} times the pixels.",
+            f"舍得太小了：{said:g} 时窗口的像素是 {(said + 2 * margin) ** 2 / said**2:.3f} 倍。",
+            "rounded-down",
+        )
+    if said in (_smallest(margin, times), _smallest(margin, times, step=1)):
+        raise Wrong(
+            "The margin is there on both sides.",
+            "边缘余量在两侧都有。",
+            "margin-once",
+        )
+    if said in (
+        _smallest(2 * margin, times, power=1),
+        _smallest(2 * margin, times, step=1, power=1),
+    ):
+        raise Wrong(
+            f"That makes the side {times:g} times as long. Pixels are an area.",
+            f"那是边长的 {times:g} 倍。像素数是面积。",
+            "side-for-area",
+        )
+    if said > 0 and (said + 2 * margin) ** 2 <= times * said**2:
+        raise Wrong(
+            f"{said:g} is enough, and not the smallest multiple of 16 that is.",
+            f"{said:g} 够了，但不是够用的 16 的倍数里最小的。",
+            "not-the-smallest",
+        )
+    ratio = (said + 2 * margin) ** 2 / said**2 if said > 0 else float("inf")
+    raise Wrong(
+        f"{said:g} makes a window of {said + 2 * margin:g}: {ratio:.2f} times the pixels.",
+        f"边长 {said:g} 的图块对应边长 {said + 2 * margin:g} 的窗口：像素是 {ratio:.2f} 倍。",
+    )
+
+
+# --- 3: a stronger baseline ----------------------------------------------------------------------
 
 
 def _two_blurs(seed: int) -> dict[str, tuple[float, float]]:
@@ -189,7 +259,7 @@ def baseline(
     return _at_every_level(judged_on, right)[score][best].item()
 
 
-@exercise("segmentation.2", question=_two_blurs)
+@exercise("segmentation.3", question=_two_blurs)
 def a_stronger_baseline(answer: object, sigmas: tuple[float, float]) -> Right:
     """{sigma: IoU on the unseen side} for the best threshold after a blur."""
     if not isinstance(answer, dict) or set(answer) != set(sigmas):
@@ -259,7 +329,130 @@ def a_stronger_baseline(answer: object, sigmas: tuple[float, float]) -> Right:
     )
 
 
-# --- 3: who is overlooked? -----------------------------------------------------------------------
+# --- 4: Dice -------------------------------------------------------------------------------------
+
+
+def _masks() -> dict[str, tuple[Tensor, Tensor]]:
+    """Pairs of masks: any, half right, none right, both empty, one empty, one full."""
+    draw = torch.Generator().manual_seed(0)
+    some = [torch.rand(24, 32, generator=draw) < share for share in (0.2, 0.3)]
+    left = torch.zeros(24, 32, dtype=torch.bool)
+    left[:, :16] = True
+    empty = torch.zeros(24, 32, dtype=torch.bool)
+    return {
+        "two random masks": (some[0], some[1]),
+        "a mask and itself": (left, left),
+        "left half and right half": (left, ~left),
+        "left half and everything": (left, ~empty),
+        "an empty mask and another": (empty, left),
+        "two empty masks": (empty, empty),
+    }
+
+
+@exercise("segmentation.4")
+def dice_from_two_masks(answer: object) -> Right:
+    """`dice_score(a, b)` of two boolean masks → number."""
+    score = function(answer, "dice_score(a, b)")
+    said: dict[str, float] = {}
+    for name, (a, b) in _masks().items():
+        got = attempt(f"dice_score of {name}", lambda a=a, b=b: score(a.clone(), b.clone()))
+        said[name] = float(number(got))
+    real = {name: dice(a.long(), b.long()) for name, (a, b) in _masks().items()}
+
+    def agrees(other: Mapping[str, float], without: tuple[str, ...] = ()) -> bool:
+        return all(abs(said[k] - other[k]) < 1e-4 for k in other if k not in without)
+
+    if agrees(real):
+        return Right(
+            "Right for six pairs, empty ones too: twice what both hold, over the sum of sizes.",
+            "六对掩码都对，包括空掩码：两者共有的像素数乘以二，除以两者像素数之和。",
+        )
+    empty = said["two empty masks"]
+    if agrees(real, without=("two empty masks",)):
+        what = "nan" if empty != empty else f"{empty:g}"
+        raise Wrong(
+            f"Right, except for two empty masks: there it gives {what}. Nothing was missed and "
+            "nothing invented there; what should a score say?",
+            f"别的都对，只有两个空掩码时得到 {what}。那里没有漏掉什么，也没有多出什么；"
+            "得分应是多少？",
+            "empty-masks",
+        )
+    smooth, double = _near_dice()
+    others = {
+        "smoothing-too-strong": smooth,
+        "or-for-plus": double,
+        "iou-instead": {k: iou(a.long(), b.long()) for k, (a, b) in _masks().items()},
+        "factor-two": {k: v / 2 for k, v in real.items()},
+        "accuracy-instead": {k: float((a == b).float().mean()) for k, (a, b) in _masks().items()},
+        "a-loss": {k: 1 - v for k, v in real.items()},
+        "recall-instead": {
+            k: float((a & b).sum() / b.sum().clamp(min=1)) for k, (a, b) in _masks().items()
+        },
+        "precision-instead": {
+            k: float((a & b).sum() / a.sum().clamp(min=1)) for k, (a, b) in _masks().items()
+        },
+    }
+    hints = {
+        "smoothing-too-strong": (
+            "A 1 added above and below shifts every score, most of all for small masks. Make it "
+            "tiny, or treat two empty masks apart.",
+            "分子、分母各加 1 会改变每一个得分，掩码越小偏得越多。取一个极小的数，"
+            "或者把两个空掩码单独处理。",
+        ),
+        "or-for-plus": (
+            "Below stands the union: boolean a + b is a | b, a pixel in both counts once. Add the "
+            "two sizes.",
+            "分母成了并集：布尔值的 a + b 就是 a | b，两者共有的像素只数了一次。"
+            "应当把两个大小相加。",
+        ),
+        "iou-instead": (
+            "That is the IoU, intersection over union. Dice divides by the sum of the two sizes.",
+            "这是交并比：交集除以并集。Dice 除以的是两个掩码大小之和。",
+        ),
+        "factor-two": (
+            "Half of it: a perfect prediction must score 1, and a mask with itself gets 0.5.",
+            "只有一半：完美的预测应得 1，而掩码与它自己只得到 0.5。",
+        ),
+        "accuracy-instead": (
+            "That is the share of pixels that agree, background included. Dice has none.",
+            "这是相同像素的比例，把背景也算上了。Dice 不看背景。",
+        ),
+        "a-loss": (
+            "That is a loss: it falls as the masks agree. A score rises.",
+            "这是损失：掩码越一致，它越小。得分应当越大。",
+        ),
+        "recall-instead": (
+            "That is recall: it never asks how much too much the first mask holds.",
+            "这是召回率：它不管第一个掩码多出了多少。",
+        ),
+        "precision-instead": (
+            "That is precision: it never asks how much the first mask missed.",
+            "这是精确率：它不管第一个掩码漏掉了多少。",
+        ),
+    }
+    for slip, other in others.items():
+        if agrees(other, without=("two empty masks", "an empty mask and another")):
+            raise Wrong(*hints[slip], slip)
+    name = next(k for k in real if not abs(said[k] - real[k]) < 1e-4)
+    raise Wrong(
+        f"For {name} it gives {said[name]:.3f}, which is not Dice. Try two masks of three pixels "
+        "by hand.",
+        f"对 {name}，得到 {said[name]:.3f}，这不是 Dice。先用两个三像素的掩码手算一遍。",
+        "another-number",
+    )
+
+
+def _near_dice() -> tuple[dict[str, float], dict[str, float]]:
+    """What two near misses give: 1 added above and below; the union for the sum of sizes."""
+    smooth, double = {}, {}
+    for name, (a, b) in _masks().items():
+        both, sizes = int((a & b).sum()), int(a.sum() + b.sum())
+        smooth[name] = (2 * both + 1) / (sizes + 1)
+        double[name] = 2 * both / max(1, int((a | b).sum()))
+    return smooth, double
+
+
+# --- 5: who is overlooked? -----------------------------------------------------------------------
 
 
 def _by_size(
@@ -303,7 +496,7 @@ def _fields() -> list[tuple[Tensor, Tensor, int]]:
     return [(_found(WITH_SKIPS), side.instances, 200), (found, instances, 20)]
 
 
-@exercise("segmentation.3")
+@exercise("segmentation.5")
 def who_is_overlooked(answer: object) -> Right:
     """`by_size(found, instances, limit)` → (mean recall of small nuclei, of large ones)."""
     measure = function(answer, "by_size(found, instances, limit)")
@@ -397,7 +590,7 @@ def _pair(call: str, got: Any) -> dict[str, float]:  # noqa: ANN401 (a reader's 
     return {"small": number(got[0]), "large": number(got[1])}
 
 
-# --- 4: keep one ---------------------------------------------------------------------------------
+# --- 6: keep one ---------------------------------------------------------------------------------
 
 SKIPS = tuple(f"encode_layer{k}" for k in (1, 2, 3, 4))
 
@@ -412,7 +605,7 @@ def _after(name: str, *missing: str) -> float:
         return _score(net)
 
 
-@exercise("segmentation.4")
+@exercise("segmentation.6")
 def keep_one(answer: object) -> Right:
     """`keep(net, name)`: IoU on the unseen side with this skip alone."""
     keep = function(answer, "keep(net, name)")
@@ -473,7 +666,7 @@ def _one_score(call: str, got: Any) -> float:  # noqa: ANN401 (a reader's answer
     return number(got)
 
 
-# --- 5: cut the main path ------------------------------------------------------------------------
+# --- 7: cut the main path ------------------------------------------------------------------------
 
 
 @cache
@@ -484,7 +677,7 @@ def _silent(name: str, place: str) -> float:
     return _score(net)
 
 
-@exercise("segmentation.5")
+@exercise("segmentation.7")
 def cut_the_main_path(answer: object) -> Right:
     """`without_bottom(net)` → {"iou": with upconv4 silent, "share": of the parameters}."""
     measure = function(answer, "without_bottom(net)")
@@ -588,77 +781,7 @@ def _judge_share(said: float) -> None:
     )
 
 
-# --- 6: the price of a tile ----------------------------------------------------------------------
-
-
-def _price(seed: int) -> dict[str, float]:
-    if seed == 0:
-        return {"margin": 112, "times": 2}
-    draw = random.Random(seed)
-    return {"margin": 16 * draw.choice((4, 5, 6, 8, 9, 10)), "times": draw.choice((1.5, 2, 3, 4))}
-
-
-def _smallest(margin: float, times: float, *, step: int = 16, power: int = 2) -> int:
-    t = step
-    while (t + margin) ** power > times * t**power:
-        t += step
-    return t
-
-
-@exercise("segmentation.6", question=_price)
-def price_of_a_tile(answer: object, margin: int, times: float) -> Right:
-    """The smallest tile, a multiple of 16, whose window has at most `times` its pixels."""
-    said = number(answer)
-    real = _smallest(2 * margin, times)
-    if said == real:
-        return Right(
-            f"{real}: the window has {(real + 2 * margin) ** 2 / real**2:.2f} times its pixels. "
-            "Large tiles waste little; memory sets the limit.",
-            f"{real}：窗口的像素是它的 {(real + 2 * margin) ** 2 / real**2:.2f} 倍。"
-            "图块越大浪费越少；界限由内存决定。",
-        )
-    if said == _smallest(2 * margin, times, step=1):
-        raise Wrong(
-            "That is the smallest whole number. The pools divide by 16, so it must be a multiple.",
-            "这是最小的整数。池化要除以 16，所以必须是 16 的倍数。",
-            "not-a-multiple",
-        )
-    if said == real - 16:
-        raise Wrong(
-            f"Rounded down: with {said:g} the window has "
-            f"{(said + 2 * margin) ** 2 / said**2:.3f} times the pixels.",
-            f"舍得太小了：{said:g} 时窗口的像素是 {(said + 2 * margin) ** 2 / said**2:.3f} 倍。",
-            "rounded-down",
-        )
-    if said in (_smallest(margin, times), _smallest(margin, times, step=1)):
-        raise Wrong(
-            "The margin is there on both sides.",
-            "边缘余量在两侧都有。",
-            "margin-once",
-        )
-    if said in (
-        _smallest(2 * margin, times, power=1),
-        _smallest(2 * margin, times, step=1, power=1),
-    ):
-        raise Wrong(
-            f"That makes the side {times:g} times as long. Pixels are an area.",
-            f"那是边长的 {times:g} 倍。像素数是面积。",
-            "side-for-area",
-        )
-    if said > 0 and (said + 2 * margin) ** 2 <= times * said**2:
-        raise Wrong(
-            f"{said:g} is enough, and not the smallest multiple of 16 that is.",
-            f"{said:g} 够了，但不是够用的 16 的倍数里最小的。",
-            "not-the-smallest",
-        )
-    ratio = (said + 2 * margin) ** 2 / said**2 if said > 0 else float("inf")
-    raise Wrong(
-        f"{said:g} makes a window of {said + 2 * margin:g}: {ratio:.2f} times the pixels.",
-        f"边长 {said:g} 的图块对应边长 {said + 2 * margin:g} 的窗口：像素是 {ratio:.2f} 倍。",
-    )
-
-
-# --- 7: is zero a fair cut? ----------------------------------------------------------------------
+# --- 8: is zero a fair cut? ----------------------------------------------------------------------
 
 Change = Callable[[Tensor], Tensor]
 CHANGES: dict[str, Change] = {
@@ -691,7 +814,7 @@ def _walk(level: int, change: str, main_path: bool = False) -> float:
         return iou(net.out_layer(h).argmax(dim=1)[0], side.mask)
 
 
-@exercise("segmentation.7")
+@exercise("segmentation.8")
 def is_zero_a_fair_cut(answer: object) -> Right:
     """`bland(net, level)`: IoU when a skip delivers its own mean, channel by channel."""
     bland = function(answer, "bland(net, level)")
@@ -762,126 +885,3 @@ def is_zero_a_fair_cut(answer: object) -> Right:
         "that give its usual mask?",
         f"bland(net, {off}) 给出 {said[off]:.3f}。先不作改动走一遍网络：得到的是平常的掩码吗？",
     )
-
-
-# --- 8: Dice -------------------------------------------------------------------------------------
-
-
-def _masks() -> dict[str, tuple[Tensor, Tensor]]:
-    """Pairs of masks: any, half right, none right, both empty, one empty, one full."""
-    draw = torch.Generator().manual_seed(0)
-    some = [torch.rand(24, 32, generator=draw) < share for share in (0.2, 0.3)]
-    left = torch.zeros(24, 32, dtype=torch.bool)
-    left[:, :16] = True
-    empty = torch.zeros(24, 32, dtype=torch.bool)
-    return {
-        "two random masks": (some[0], some[1]),
-        "a mask and itself": (left, left),
-        "left half and right half": (left, ~left),
-        "left half and everything": (left, ~empty),
-        "an empty mask and another": (empty, left),
-        "two empty masks": (empty, empty),
-    }
-
-
-@exercise("segmentation.8")
-def dice_from_two_masks(answer: object) -> Right:
-    """`dice_score(a, b)` of two boolean masks → number."""
-    score = function(answer, "dice_score(a, b)")
-    said: dict[str, float] = {}
-    for name, (a, b) in _masks().items():
-        got = attempt(f"dice_score of {name}", lambda a=a, b=b: score(a.clone(), b.clone()))
-        said[name] = float(number(got))
-    real = {name: dice(a.long(), b.long()) for name, (a, b) in _masks().items()}
-
-    def agrees(other: Mapping[str, float], without: tuple[str, ...] = ()) -> bool:
-        return all(abs(said[k] - other[k]) < 1e-4 for k in other if k not in without)
-
-    if agrees(real):
-        return Right(
-            "Right for six pairs, empty ones too: twice what both hold, over the sum of sizes.",
-            "六对掩码都对，包括空掩码：两者共有的像素数乘以二，除以两者像素数之和。",
-        )
-    empty = said["two empty masks"]
-    if agrees(real, without=("two empty masks",)):
-        what = "nan" if empty != empty else f"{empty:g}"
-        raise Wrong(
-            f"Right, except for two empty masks: there it gives {what}. Nothing was missed and "
-            "nothing invented there; what should a score say?",
-            f"别的都对，只有两个空掩码时得到 {what}。那里没有漏掉什么，也没有多出什么；"
-            "得分应是多少？",
-            "empty-masks",
-        )
-    smooth, double = _near_dice()
-    others = {
-        "smoothing-too-strong": smooth,
-        "or-for-plus": double,
-        "iou-instead": {k: iou(a.long(), b.long()) for k, (a, b) in _masks().items()},
-        "factor-two": {k: v / 2 for k, v in real.items()},
-        "accuracy-instead": {k: float((a == b).float().mean()) for k, (a, b) in _masks().items()},
-        "a-loss": {k: 1 - v for k, v in real.items()},
-        "recall-instead": {
-            k: float((a & b).sum() / b.sum().clamp(min=1)) for k, (a, b) in _masks().items()
-        },
-        "precision-instead": {
-            k: float((a & b).sum() / a.sum().clamp(min=1)) for k, (a, b) in _masks().items()
-        },
-    }
-    hints = {
-        "smoothing-too-strong": (
-            "A 1 added above and below shifts every score, most of all for small masks. Make it "
-            "tiny, or treat two empty masks apart.",
-            "分子、分母各加 1 会改变每一个得分，掩码越小偏得越多。取一个极小的数，"
-            "或者把两个空掩码单独处理。",
-        ),
-        "or-for-plus": (
-            "Below stands the union: boolean a + b is a | b, a pixel in both counts once. Add the "
-            "two sizes.",
-            "分母成了并集：布尔值的 a + b 就是 a | b，两者共有的像素只数了一次。"
-            "应当把两个大小相加。",
-        ),
-        "iou-instead": (
-            "That is the IoU, intersection over union. Dice divides by the sum of the two sizes.",
-            "这是交并比：交集除以并集。Dice 除以的是两个掩码大小之和。",
-        ),
-        "factor-two": (
-            "Half of it: a perfect prediction must score 1, and a mask with itself gets 0.5.",
-            "只有一半：完美的预测应得 1，而掩码与它自己只得到 0.5。",
-        ),
-        "accuracy-instead": (
-            "That is the share of pixels that agree, background included. Dice has none.",
-            "这是相同像素的比例，把背景也算上了。Dice 不看背景。",
-        ),
-        "a-loss": (
-            "That is a loss: it falls as the masks agree. A score rises.",
-            "这是损失：掩码越一致，它越小。得分应当越大。",
-        ),
-        "recall-instead": (
-            "That is recall: it never asks how much too much the first mask holds.",
-            "这是召回率：它不管第一个掩码多出了多少。",
-        ),
-        "precision-instead": (
-            "That is precision: it never asks how much the first mask missed.",
-            "这是精确率：它不管第一个掩码漏掉了多少。",
-        ),
-    }
-    for slip, other in others.items():
-        if agrees(other, without=("two empty masks", "an empty mask and another")):
-            raise Wrong(*hints[slip], slip)
-    name = next(k for k in real if not abs(said[k] - real[k]) < 1e-4)
-    raise Wrong(
-        f"For {name} it gives {said[name]:.3f}, which is not Dice. Try two masks of three pixels "
-        "by hand.",
-        f"对 {name}，得到 {said[name]:.3f}，这不是 Dice。先用两个三像素的掩码手算一遍。",
-        "another-number",
-    )
-
-
-def _near_dice() -> tuple[dict[str, float], dict[str, float]]:
-    """What two near misses give: 1 added above and below; the union for the sum of sizes."""
-    smooth, double = {}, {}
-    for name, (a, b) in _masks().items():
-        both, sizes = int((a & b).sum()), int(a.sum() + b.sum())
-        smooth[name] = (2 * both + 1) / (sizes + 1)
-        double[name] = 2 * both / max(1, int((a | b).sum()))
-    return smooth, double
