@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "variants": {"checks", "resnet", "unet"},
     "resnet_unet": {"checks", "resnet", "unet"},
     "cifar_resnet": {"checks", "resnet", "variants"},
-    "tiling": {"anatomy", "checks", "unet"},
+    "tiling": {"anatomy", "checks", "progress", "unet"},
 }
 MAY_STAND_ON_TOP = {  # these stand above the others
     "training": set(),

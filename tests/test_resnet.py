@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import json
 from math import prod
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,8 +20,8 @@ from filling import filled_state, image, sample
 from listing import parse_listing
 from properties import NOT_A_COUNT, bad_images, ceil_div, few, fewer, refuses
 from stages import STAGES, run_stages, train_step
+from stored import stored
 
-FIXTURES = Path(__file__).parent / "fixtures"
 DEPTHS = (18, 34, 50, 101, 152)
 BLOCKS = (BasicBlock, Bottleneck)
 TOLERANCE = 1e-4
@@ -54,7 +52,7 @@ def assert_listing(model: nn.Module, expected: list) -> None:
 
 
 def test_listing_of_the_source():
-    expected = json.loads((FIXTURES / "listings.json").read_text("utf-8"))["ResNet"]
+    expected = stored("listings.json")["ResNet"]
     assert_listing(ResNet18(num_classes=1000), expected)
     print(f"{len(expected)} modules as printed in the source")
 
@@ -70,7 +68,7 @@ def test_listing_of_the_source():
     ],
 )
 def test_listing_notices_a_change(change):
-    expected = json.loads((FIXTURES / "listings.json").read_text("utf-8"))["ResNet"]
+    expected = stored("listings.json")["ResNet"]
     model = ResNet18(num_classes=1000)
     change(model)
     with pytest.raises(AssertionError):
@@ -154,9 +152,7 @@ def test_width_8_is_the_same_network_64_times_lighter():
 @pytest.fixture(scope="module")
 def torchvision_says():
     """(names and shapes, arrays) recorded by tools/make_torchvision_fixture.py."""
-    names = json.loads((FIXTURES / "torchvision_resnets.json").read_text("utf-8"))
-    with np.load(FIXTURES / "torchvision_resnets.npz") as arrays:
-        return names, dict(arrays)
+    return stored("torchvision_resnets.json"), stored("torchvision_resnets.npz")
 
 
 def filled(model: ResNet, shapes: dict[str, list[int]]) -> ResNet:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +18,6 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-import backbone.training.checkpoints as checkpoints
 import interrupted
 from backbone.training import (
     Batches,
@@ -162,7 +163,7 @@ def test_a_failed_save_leaves_the_earlier_checkpoint(tmp_path, monkeypatch):
     def full(*_):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(checkpoints.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         save_checkpoint(path, {"epoch": 2})
     assert load_checkpoint(path)["epoch"] == 1
@@ -390,14 +391,38 @@ def test_an_epoch_has_every_picture_once(count, batch_size, seed):
     assert all(len(y) > 1 for _, y in epoch) or batch_size == 1 or count == 1
 
 
-def test_the_bar_shows_progress(capsys):
-    fit(small_model(), small_data(), epochs=2, batch_size=20, device="cpu")
-    said = capsys.readouterr().err
-    print(said)
+BAR = """
+from backbone.training import fit
+from interrupted import run, small_data, small_model
+fit(small_model(), small_data(), epochs=2, batch_size=20, device="cpu")
+run(small_model(), small_data(), epochs=1)  # with progress=False
+"""
+
+
+def said_with(**environment):
+    """What a process of its own says: tqdm reads the environment when it is imported."""
+    rest = {k: v for k, v in os.environ.items() if k != "TQDM_DISABLE"}
+    done = subprocess.run(
+        [sys.executable, "-c", BAR],
+        env=rest | environment,
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    print(environment, repr(done.stderr[-90:]))
+    return done.stderr
+
+
+def test_the_bar_shows_progress():
+    said = said_with(OMP_NUM_THREADS="1")
     assert "6/6" in said
     assert "accuracy=" in said
-    run(small_model(), small_data(), epochs=1)
-    assert capsys.readouterr().err == ""
+    assert "8/8" not in said  # the second run's
+
+
+def test_no_bar_where_the_environment_wants_none():
+    assert said_with(OMP_NUM_THREADS="1", TQDM_DISABLE="1") == ""
 
 
 # --- metrics ------------------------------------------------------------------------------------

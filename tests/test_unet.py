@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-import json
 import sys
 from pathlib import Path
 
@@ -19,9 +18,9 @@ from torchinfo import summary
 from backbone.unet import UNetModel, crop_like, join, pad_to_multiple
 from filling import fill, uniform
 from properties import NOT_A_COUNT, NOT_A_TENSOR, bad_images, ceil_div, few, fewer, refuses
+from stored import stored
 from test_resnet import assert_listing
 
-FIXTURES = Path(__file__).parent / "fixtures"
 TOLERANCE = 1e-4
 BENCH = Path(__file__).parent.parent / "tools" / "bench.py"
 
@@ -41,7 +40,7 @@ def bench():
 
 
 def test_listing_of_the_source():
-    expected = json.loads((FIXTURES / "listings.json").read_text("utf-8"))["UNetModel"]
+    expected = stored("listings.json")["UNetModel"]
     assert_listing(UNetModel(), expected)
     print(f"{len(expected)} modules as printed in the source")
 

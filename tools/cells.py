@@ -41,8 +41,11 @@ _ESCAPE = re.compile(r"(?<!\\)((?:\\\\)*)((?:\\u[0-9a-f]{4})+)")
 
 
 def read_notebook(path: str | Path) -> NotebookNode:
-    """Read a notebook file (format 4)."""
-    return nbformat.reads(Path(path).read_text(encoding="utf-8"), as_version=4)
+    """Read a notebook file (format 4); line ends of Windows, in the file or in a cell, go."""
+    notebook = nbformat.reads(Path(path).read_text(encoding="utf-8"), as_version=4)
+    for cell in notebook.cells:
+        cell.source = cell.source.replace("\r\n", "\n")
+    return notebook
 
 
 def notebook_text(notebook: NotebookNode) -> str:
@@ -53,8 +56,12 @@ def notebook_text(notebook: NotebookNode) -> str:
 
 def save_notebook(notebook: NotebookNode, path: str | Path) -> None:
     """Write ``notebook`` to ``path`` in one step: after an interruption the old file is whole."""
+    save_text(notebook_text(notebook), path)
+
+
+def save_text(text: str, path: str | Path) -> None:
+    """Write a text file in one step, with line feeds."""
     path = Path(path)
-    text = notebook_text(notebook)
     part = path.with_name(f".{path.name}.part")
     try:
         part.write_text(text, encoding="utf-8", newline="\n")

@@ -18,6 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
+from backbone.saving import write_whole  # noqa: E402
+from backbone.sums import note_sum  # noqa: E402
 from listing import parse_listing  # noqa: E402
 
 _BLOCK = re.compile(r"^```\w*\n(\w+\(\n  \(.*?\n\))\n```$", re.MULTILINE | re.DOTALL)
@@ -41,7 +43,8 @@ def main() -> None:
         models.append(f" {json.dumps(name)}: [\n{lines}\n ]")
         print(f"{name}: {len(entries)} modules")
     target = ROOT / "tests" / "fixtures" / "listings.json"
-    target.write_text("{\n" + ",\n".join(models) + "\n}\n", encoding="utf-8")
+    write_whole(target, "{\n" + ",\n".join(models) + "\n}\n")
+    note_sum(target, target.read_bytes(), text=True)
     print(f"wrote {target.relative_to(ROOT)}")
 
 

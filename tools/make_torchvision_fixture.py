@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FIXTURES = ROOT / "tests" / "fixtures"
 sys.path.insert(0, str(ROOT / "tests"))
 
+from backbone.sums import note_sum  # noqa: E402
 from filling import filled_state, image, sample  # noqa: E402
 from stages import run_stages, train_step  # noqa: E402
 
@@ -60,6 +61,7 @@ def main() -> None:
         _one_key_a_line({"made_with": made_with, **names}) + "\n", encoding="utf-8"
     )
     for file in sorted(FIXTURES.glob("torchvision_resnets.*")):
+        note_sum(file, file.read_bytes(), text=file.suffix == ".json")
         print(f"{file.relative_to(ROOT)}: {file.stat().st_size / 1000:.0f} kB")
 
 

@@ -31,7 +31,7 @@ from myst_parser.mdit_to_docutils.base import compute_unique_slug
 from nbformat import NotebookNode
 
 from answers import checked
-from cells import read_notebook, save_notebook
+from cells import read_notebook, save_notebook, save_text
 from setup_cell import CELL_ID, setup_source
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -208,7 +208,7 @@ class Edition:
                     f"<!-- translates {p.cell} {mark} -->\n{self._linked(path, p, anchors)}"
                     for p, mark in zip(own.values(), marks, strict=True)
                 ]
-                target.write_text("\n\n".join(texts) + "\n", "utf-8", newline="\n")
+                save_text("\n\n".join(texts) + "\n", target)
             else:
                 known = chinese_prose(target)
                 save_notebook(self._notebook(path, own, known, anchors), target)

@@ -37,10 +37,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from backbone.anatomy.hooks import evaluating
 from backbone.checks import need_positive
+from backbone.progress import progress_bar
 from backbone.unet import crop_like, pad_to_multiple
 
 
@@ -111,7 +111,7 @@ def predict_tiled(
 
     scores = None
     with evaluating(model), _noting_sizes(model) as sizes, torch.no_grad():
-        for i in tqdm(range(0, len(places), batch_size), unit="batch", disable=not progress):
+        for i in progress_bar(range(0, len(places), batch_size), show=progress, unit="batch"):
             batch = places[i : i + batch_size]
             x = torch.stack([source[:, row.window, column.window] for row, column in batch])
             y = _run(model, x.to(device))  # (n, K, h, w)

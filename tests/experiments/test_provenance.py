@@ -173,6 +173,7 @@ ALLOWED = {
     "data.datasheets",  # compares the sha256 of every file
     "data.fashion",  # where it is not named: only `need_split`
     *("training.checkpoints", "training.device", "training.history"),
+    *("progress", "saving"),  # a bar and a file move no number
 }
 
 

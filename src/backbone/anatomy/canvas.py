@@ -14,6 +14,7 @@ from pathlib import Path
 import graphviz
 
 from backbone.anatomy import style
+from backbone.saving import write_whole
 
 # Graphviz knows the width of ASCII characters only. It lays out with these of the same width, and
 # the right ones are put back in the finished picture.
@@ -74,8 +75,7 @@ class Drawing:
         path = Path(path)
         if path.suffix != ".svg":
             raise ValueError(f"A drawing is saved as .svg, got {path.name!r}.")
-        path.write_text(self.svg(), encoding="utf-8")
-        return path
+        return write_whole(path, self.svg())
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:  # noqa: ANN001
         boxes = sum("shape=box" in line for line in self.graph.body)

@@ -150,4 +150,10 @@ def _records(folder: Path) -> dict[str, dict]:
             f"The datasheets {path} are missing, so no data file can be checked. Restore them "
             f"with `git checkout -- src/backbone/data/{folder.name}`, or reinstall the package."
         ) from None
+    except ValueError as error:
+        raise ValueError(
+            f"The datasheets {path} are damaged ({error}), so no data file can be checked. Restore "
+            f"them with `git checkout -- src/backbone/data/{folder.name}`, or reinstall the "
+            "package."
+        ) from error
     return {record["name"]: record for record in records}

@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             results = perform(
                 experiment, todo, out, processes, a.device, a.keep, a.quick, not a.quiet
             )
-    except (ValueError, FileNotFoundError, ArithmeticError) as error:  # the last: a run diverged
+    except (ValueError, OSError, ArithmeticError) as error:  # the last: a run diverged
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

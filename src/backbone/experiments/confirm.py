@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from tqdm import tqdm
-
 from backbone.experiments.experiment import Experiment, label
 from backbone.experiments.provenance import fingerprint
-from backbone.experiments.results import Run, load_results, rounded, save_json
+from backbone.experiments.results import Run, load_results, rounded, save_results
+from backbone.progress import progress_bar
 
 TOLERANCE = 1e-3  # between curves: rounding, and no more
 
@@ -42,7 +41,7 @@ def confirm(
         print(f"Nothing to compare: {path} has no run of seed 0 like that.")
         return 1
     differ = 0
-    for run in tqdm(first, disable=not progress, unit="run"):
+    for run in progress_bar(first, show=progress, unit="run"):
         again = experiment.run(run["config"], 0, device, False)
         worst = difference(run, rounded(again.curves))
         if worst > TOLERANCE:
@@ -58,7 +57,7 @@ def confirm(
     print(f"All {len(first)} configurations come out the same.")
     if not only:
         results.content["code"]["sha256"] = fingerprint(experiment.modules)
-        save_json(path, results.content)
+        save_results(path, results.content)
     return 0
 
 

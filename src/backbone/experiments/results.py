@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypedDict
+
+from backbone import sums
+from backbone.saving import write_whole
 
 FOLDER = Path(__file__).parent / "results"
 FORMAT = 1
@@ -126,7 +127,7 @@ def load_results(name: str | Path) -> Results:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not a file of results in this format.
+        ValueError: it is not a file of results in this format; or one of the book's, and changed.
     """
     path = Path(name) if str(name).endswith(".json") else FOLDER / f"{name}.json"
     if not path.is_file():
@@ -135,8 +136,10 @@ def load_results(name: str | Path) -> Results:
             f"There are no results {str(name)!r}. The book has {', '.join(there) or 'none'}; your "
             "own need the path of a .json file. To make them: python -m backbone.experiments --help"
         )
+    raw = path.read_bytes()
+    _need_the_one_described(path, raw)
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = json.loads(raw.decode("utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path.name} is not a JSON file, or is damaged: {error}.") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
@@ -148,18 +151,29 @@ def load_results(name: str | Path) -> Results:
     return Results(content)
 
 
+def _need_the_one_described(path: Path, raw: bytes) -> None:
+    """Compare a file with the list of checksums in its folder, if that names it."""
+    expected = sums.read_sums(path.parent).get(path.name)
+    found = sums.sha256(raw, text=True)
+    if expected not in (None, found):
+        raise ValueError(
+            f"{path} is damaged or was changed: expected sha256 {expected}, found {found} "
+            f"({len(raw):,} bytes). Chapters and checks rest on these numbers. To restore it: "
+            f"`git checkout -- src/backbone/experiments/results/{path.name}` in a clone, or "
+            "reinstall the package."
+        )
+
+
+def save_results(path: Path, content: dict[str, Any]) -> None:
+    """Write a file of results; in the book's own folder enter it into the list of checksums."""
+    save_json(path, content)
+    if (path.parent / sums.NAME).is_file():
+        sums.note_sum(path, path.read_bytes(), text=True)
+
+
 def save_json(path: Path, content: object) -> None:
     """Write a JSON file whole or not at all; lists of numbers stay on one line."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(to_json(content) + "\n")
-        Path(beside).chmod(0o644)  # mkstemp keeps a file to its owner
-        Path(beside).replace(path)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise
+    write_whole(path, to_json(content) + "\n")
 
 
 def to_json(content: object, indent: str = "") -> str:

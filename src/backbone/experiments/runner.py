@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
-from tqdm import tqdm
+from safetensors.torch import save
 
 from backbone.experiments.experiment import Config, Experiment, label
 from backbone.experiments.processes import Processes
 from backbone.experiments.provenance import fingerprint, versions
-from backbone.experiments.results import FORMAT, Results, Run, rounded, save_json
+from backbone.experiments.results import FORMAT, Results, Run, rounded, save_json, save_results
+from backbone.progress import progress_bar
+from backbone.saving import write_whole
 from backbone.training import choose_device
 
 
@@ -101,7 +102,7 @@ def perform(
     folder = out.with_suffix(".runs")
     folder.mkdir(parents=True, exist_ok=True)
     mine, done = processes.mine(todo), []
-    with tqdm(mine, disable=not (progress and processes.first), unit="run") as bar:
+    with progress_bar(mine, show=progress and processes.first, unit="run") as bar:
         for task in bar:
             bar.set_description(f"{label(task.config)} seed={task.seed}")
             part = folder / f"{_key(task, stamp)}.json"
@@ -128,7 +129,7 @@ def perform(
         "code": {"sha256": stamp["code"], "modules": sorted(experiment.modules)},
         "runs": runs,
     }
-    save_json(out, content)
+    save_results(out, content)
     for task in todo:
         (folder / f"{_key(task, stamp)}.json").unlink(missing_ok=True)
     if not any(folder.iterdir()):
@@ -147,9 +148,8 @@ def _do(experiment: Experiment, task: Task, device: str, keep: Path | None) -> d
         final=rounded(outcome.final),
     )
     if keep and outcome.model is not None:
-        keep.parent.mkdir(parents=True, exist_ok=True)
         state = {k: v.contiguous() for k, v in outcome.model.state_dict().items()}
-        save_file(state, keep)
+        write_whole(keep, save(state))  # half a network would pass for one that is done
     return dict(run)
 
 

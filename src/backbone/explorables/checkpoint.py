@@ -124,5 +124,15 @@ def misconceptions(language: str = "") -> list[dict[str, str]]:
 @cache
 def _all() -> dict[str, dict[str, Any]]:
     """Every checkpoint by name."""
-    files = sorted(FOLDER.glob("*.json"))
-    return {quiz["id"]: quiz for f in files for quiz in json.loads(f.read_text("utf-8"))}
+    return {quiz["id"]: quiz for file in sorted(FOLDER.glob("*.json")) for quiz in _read(file)}
+
+
+def _read(file: Path) -> list[dict[str, Any]]:
+    try:
+        return json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            f"The questions in {file} cannot be read ({error}). To restore them: `git checkout -- "
+            f"src/backbone/explorables/checkpoints/{file.name}` in a clone, or reinstall the "
+            "package."
+        ) from error

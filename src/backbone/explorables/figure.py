@@ -19,6 +19,7 @@ from torch import nn
 
 from backbone.explorables.bundle import module_script, page_script, style
 from backbone.explorables.networks import program_of, trained_program
+from backbone.saving import write_whole
 
 LANGUAGES = ("", "en", "zh")
 
@@ -82,9 +83,7 @@ class Explorable(anywidget.AnyWidget):
             view=_inside_script(view),
             script=_inside_script(page_script([self.view])),
         )
-        path = Path(path)
-        path.write_text(text, encoding="utf-8")
-        return path
+        return write_whole(path, text)
 
 
 class NetworkExplorable(Explorable):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import io
 import pickle
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from backbone.saving import write_whole
 
 FORMAT = 1  # of the file; a later version of the book that changes it counts on
 
@@ -22,19 +23,13 @@ def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
     Args:
         path: the file; its folder is made if needed.
         state: tensors, numbers, text, and lists and dictionaries of them.
+
+    Raises:
+        OSError: it cannot be written, for want of space or of permission.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            torch.save({**state, "format": FORMAT}, file)
-            file.flush()
-            os.fsync(file.fileno())  # on the disk, before the name says so
-        Path(beside).replace(path)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise
+    content = io.BytesIO()
+    torch.save({**state, "format": FORMAT}, content)
+    write_whole(path, content.getbuffer())
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from backbone.anatomy.hooks import evaluating
+from backbone.progress import progress_bar
+from backbone.saving import need_place
 from backbone.training.batches import Batches, Shuffled, need_count, need_pair
 from backbone.training.checkpoints import load_checkpoint, save_checkpoint
 from backbone.training.device import choose_device
@@ -79,17 +81,20 @@ def fit(
             epoch's weights back. None: always all epochs, and the last weights.
         device: see `choose_device`. The model stays there afterwards.
         checkpoint: file to save to and to continue from.
-        progress: show a bar.
+        progress: show a bar (never where the environment says TQDM_DISABLE=1).
 
     Returns:
         A `History`: lists with one number per epoch. The model is left in evaluation mode.
 
     Raises:
         TypeError, ValueError: bad arguments, or a checkpoint of another run.
+        OSError: `checkpoint` cannot be written; said before the first step where it can be known.
         DivergedError: the loss became infinite or not a number; the message names the step.
     """
     _check(epochs, batch_size, lr, optimizer, weight_decay, metric, seed, patience, validation)
     batches = train if isinstance(train, Batches) else Shuffled(*_pair("train", train), batch_size)
+    if checkpoint is not None:
+        need_place(checkpoint)
     device = choose_device(device)
     model.to(device)
     run = _Run(model, batches, device, epochs, lr, optimizer, weight_decay, metric, seed)
@@ -107,7 +112,7 @@ def fit(
 
         history, steps = run.history, epochs * len(batches)
         done = len(history["lr"]) * len(batches)
-        with tqdm(total=steps, initial=done, disable=not progress, unit="step") as bar:
+        with progress_bar(show=progress, total=steps, initial=done, unit="step") as bar:
             while len(history["lr"]) < epochs and not history["stopped_early"]:
                 began = time.perf_counter()
                 run.one_epoch(loss, bar)

@@ -16,13 +16,22 @@ from urllib.error import URLError
 import torch
 from torch import Tensor
 
-# torchvision's ImageNet weights (IMAGENET1K_V1). The file name holds the start of its sha256.
+# torchvision's ImageNet weights (IMAGENET1K_V1). The file name holds the start of its sha256; the
+# whole of it stands in SHA256.
 CHECKPOINTS = {
     "resnet18": "https://download.pytorch.org/models/resnet18-f37072fd.pth",
     "resnet34": "https://download.pytorch.org/models/resnet34-b627a593.pth",
     "resnet50": "https://download.pytorch.org/models/resnet50-0676ba61.pth",
     "resnet101": "https://download.pytorch.org/models/resnet101-63fe2227.pth",
     "resnet152": "https://download.pytorch.org/models/resnet152-394f9c45.pth",
+}
+
+SHA256 = {
+    "resnet18-f37072fd.pth": "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec",
+    "resnet34-b627a593.pth": "b627a593bcbe140c234610266fe4f8ae95ea42fc881d091c9b6052e6b1d0590f",
+    "resnet50-0676ba61.pth": "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
+    "resnet101-63fe2227.pth": "63fe2227b86e8f1f2063f43a75c84d195911b6a0eace650907dd3dc62dd49a0a",
+    "resnet152-394f9c45.pth": "394f9c45966e3651a89bbb78a48410a6755854ce4a5ab64927cf1c7247f85e58",
 }
 
 WRAPPERS = ("state_dict", "model_state_dict", "model")  # where training scripts put the weights
@@ -39,15 +48,18 @@ def download(name: str, progress: bool = True) -> dict[str, Tensor]:
     Raises:
         DownloadError: the address cannot be reached.
         ValueError: what arrived, or what lies in the cache, is not the published file.
+        OSError: there is no room for the file, or no permission to keep it.
     """
     url = CHECKPOINTS[name]
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
-    if cached.is_file():
-        _check_cached(cached, url)  # torch.hub checks only while downloading
+    file = url.rpartition("/")[2]
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / file
+    expected = SHA256.get(file) or re.search(r"-([0-9a-f]{8,})\.", file)[1]
     try:
-        checkpoint = torch.hub.load_state_dict_from_url(
-            url, map_location="cpu", progress=progress, check_hash=True, weights_only=True
-        )
+        if cached.is_file():
+            _check_cached(cached, url, expected)  # perhaps it was put there by hand
+        else:  # it is written beside its place and gets its name only with the right hash
+            cached.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(cached), expected, progress)
     except (URLError, ConnectionError, TimeoutError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise DownloadError(
@@ -62,7 +74,13 @@ def download(name: str, progress: bool = True) -> dict[str, Tensor]:
             "Nothing was kept. Try again; if it happens again, something between you and the "
             "server changes the file."
         ) from error
-    return unwrap(checkpoint)
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"The weights of {name} cannot be kept in {cached.parent}: {error.strerror}. Nothing "
+            "was left there. Make room, or set TORCH_HOME to a folder where you may write.",
+        ) from error
+    return unwrap(torch.load(cached, map_location="cpu", weights_only=True))
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
@@ -142,12 +160,11 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def _check_cached(cached: Path, url: str) -> None:
-    """Compare a file in the cache, perhaps put there by hand, with the hash in its name."""
-    expected = re.search(r"-([0-9a-f]{8,})\.", cached.name)
+def _check_cached(cached: Path, url: str, expected: str) -> None:
+    """Compare a file in the cache with its sha256, or with as much as is known of it."""
     found = hashlib.sha256(cached.read_bytes()).hexdigest()
-    if expected and not found.startswith(expected[1]):
+    if not found.startswith(expected):
         raise ValueError(
             f"{cached} is damaged or not the published file: its sha256 should start with "
-            f"{expected[1]} but is {found}. Delete it, then load again or fetch {url} anew."
+            f"{expected} but is {found}. Delete it, then load again or fetch {url} anew."
         )

@@ -122,7 +122,8 @@ def load_trained(name: str) -> nn.Module:
     if found != card.sha256:
         raise ValueError(
             f"{card.file} is not the file its card describes: expected sha256 {card.sha256}, "
-            f"found {found}. Restore it from the repository."
+            f"found {found}. Restore it with `git checkout -- src/backbone/weights/files/"
+            f"{card.file}` in a clone, or reinstall the package."
         )
     state = read_checkpoint(path)
     model = NETWORKS[name]()
@@ -147,4 +148,15 @@ def rounded_state(model: nn.Module) -> dict[str, torch.Tensor]:
 
 def _cards() -> list[dict]:
     path = FILES / "cards.json"
-    return json.loads(path.read_text("utf-8")) if path.is_file() else []
+    restore = (
+        "Restore it with `git checkout -- src/backbone/weights/files/cards.json` in a clone, or "
+        "reinstall the package."
+    )
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"The cards {path} are missing, so no weights can be checked. {restore}"
+        ) from None
+    except ValueError as error:
+        raise ValueError(f"The cards {path} are damaged ({error}). {restore}") from error
