@@ -199,3 +199,24 @@ def test_what_cannot_be_is_refused_and_nothing_changes(copy, command, arguments,
     status, _, errors = command(*arguments)
     assert status == 1 and says in errors
     assert contents(copy) == before
+
+
+def test_the_public_address_follows_the_repository_or_is_set_by_itself(copy, command):
+    def said():
+        files = (copy / "_config.yml", copy / "book" / "zh" / "_config.yml")
+        return {re.search(r"^  baseurl: (.+)$", f.read_text("utf-8"), re.M)[1] for f in files}
+
+    assert command("--repository", "https://github.com/lin-school/deep-nets")[0] == 0
+    assert said() == {"https://lin-school.github.io/deep-nets/"}
+    assert command("--site", "https://nets.example.edu/book/")[0] == 0
+    assert said() == {"https://nets.example.edu/book/"}
+    assert "https://nets.example.edu/book/" in (copy / "README.md").read_text("utf-8")
+    assert command("--repository", "https://github.com/lin-school/nets")[0] == 0
+    assert said() == {"https://nets.example.edu/book/"}, "an address of one's own stays"
+    for bad in ("nets.example.edu", "https://nets.example.edu/book"):
+        status, _, error = command("--site", bad)
+        assert status == 1 and "slash at the end" in error
+    config = copy / "book" / "zh" / "_config.yml"
+    config.write_text(config.read_text("utf-8").replace("nets.example.edu", "other.example.edu"))
+    status, _, error = command("--check")
+    assert status == 1 and "html.baseurl" in error

@@ -19,6 +19,8 @@ from typing import Any
 
 import yaml
 
+from sitemap import write_sitemap
+
 ROOT = Path(__file__).resolve().parent.parent
 ENGLISH, CHINESE = ROOT / "book" / "en", ROOT / "book" / "zh"
 PREFIX = "book/en"
@@ -107,6 +109,7 @@ def build(output: Path) -> None:
     site = sites["en"]
     if both:
         shutil.move(sites["zh"], site / "zh")
+    write_sitemap(site, ROOT / "_config.yml")
     shutil.rmtree(output, ignore_errors=True)
     shutil.move(site, output)
     shutil.rmtree(work)

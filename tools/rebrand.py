@@ -1,11 +1,12 @@
 """Give a fork its own address, branch, title, author and version, everywhere at once.
 
     python tools/rebrand.py --repository https://github.com/you/fork
+    python tools/rebrand.py --site https://nets.example.edu/book/
     python tools/rebrand.py --title "My course" --author "You, after The Backbones authors"
     python tools/rebrand.py --tag v0.2.0
     python tools/rebrand.py --check        do all places agree? Exit status 1 if not
 
-What is asked for replaces what `pyproject.toml` (address, version) and `_config.yml` (branch,
+What is asked for replaces what `pyproject.toml` (address, version) and `_config.yml` (site, branch,
 title, author) say now: there, in the Chinese settings, the citation, the README, links, workflows,
 and the setup cells of the notebooks, whose outputs stay. Translations remember a hash of the
 English; those hashes follow. Nothing else changes, so setting the old values brings back every
@@ -52,6 +53,7 @@ def settings() -> dict[str, str]:
         "repository": project["urls"]["Repository"],
         "tag": f"v{project['version']}",
         "branch": config["repository"]["branch"],
+        "site": config["html"]["baseurl"],
         "title": config["title"],
         "author": config["author"],
     }
@@ -73,6 +75,11 @@ def need(name: str, value: str) -> str:
             f"{value!r} is no address to clone from. Write it as https://github.com/you/fork: "
             "https, your name and the repository's, nothing after it, no .git."
         )
+    if name == "site" and not re.fullmatch(r"https?://[\w.:-]+/([\w.-]+/)*", value):
+        raise ValueError(
+            f"{value!r} is no place for a site. Write it as https://you.github.io/fork/: with "
+            "https and a slash at the end."
+        )
     if name == "tag" and not _TAG.fullmatch(value):
         raise ValueError(f"{value!r} is no tag of a version. Write it as v0.2.0 or v0.2.0rc1.")
     if name == "branch" and not re.fullmatch(r"[\w./-]+", value):
@@ -91,6 +98,8 @@ def changes(old: dict[str, str], new: dict[str, str]) -> list[Change]:
     made: list[Change] = []
     if old["repository"] != new["repository"]:
         made.append(_repository(old["repository"], new["repository"]))
+    if old["site"] != new["site"]:
+        made.append(_site(old["site"], new["site"]))
     if old["branch"] != new["branch"]:
         made.append(_branch(new["repository"], old["branch"], new["branch"]))
     if old["tag"] != new["tag"]:
@@ -153,6 +162,21 @@ def _branch(repository: str, old: str, new: str) -> Change:
         if path.startswith(".github/workflows/"):
             text = trigger.sub(lambda match: match[1] + new, text)
         return text
+
+    return change
+
+
+def _pages(repository: str) -> str:
+    """Return where GitHub publishes the pages of a repository; "" for one that is elsewhere."""
+    owner, _, name = _slug(repository).partition("/")
+    return f"https://{owner}.github.io/{name}/" if name else ""
+
+
+def _site(old: str, new: str) -> Change:
+    place = re.compile(rf"{re.escape(old.rstrip('/'))}(?![\w-])/?")
+
+    def change(path: str, text: str) -> str:
+        return place.sub(lambda match: new if match[0].endswith("/") else new.rstrip("/"), text)
 
     return change
 
@@ -240,6 +264,8 @@ def rebrand(wanted: dict[str, str]) -> list[str]:
         if name not in old:
             raise ValueError(f"There is no Chinese edition here, so no {name} to set.")
     new = old | wanted
+    if "site" not in wanted and old["site"] == _pages(old["repository"]):
+        new["site"] = _pages(new["repository"]) or old["site"]  # as GitHub will publish it
     before = texts()
     after = dict(before)
     for change in changes(old, new):
@@ -282,10 +308,12 @@ def disagreements() -> list[str]:
     ]
     chinese = ROOT / "book" / "zh" / "_config.yml"
     if chinese.exists():
-        theirs = yaml.safe_load(chinese.read_text("utf-8"))["repository"]
+        settings_there = yaml.safe_load(chinese.read_text("utf-8"))
+        theirs, chinese_site = settings_there["repository"], settings_there["html"]["baseurl"]
         places += [
             ("book/zh/_config.yml, repository.url", theirs["url"], said["repository"]),
             ("book/zh/_config.yml, repository.branch", theirs["branch"], said["branch"]),
+            ("book/zh/_config.yml, html.baseurl", chinese_site, said["site"]),
         ]
     found = [f"{place}: {is_!r}, not {should!r}" for place, is_, should in places if is_ != should]
     if said["author"] not in config["html"].get("extra_footer", said["author"]):
@@ -308,6 +336,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--repository", help="https://github.com/you/fork")
+    parser.add_argument(
+        "--site", help="https://you.github.io/fork/: where it is published; follows --repository"
+    )
     parser.add_argument("--branch", help="that links and Colab read from")
     parser.add_argument("--title")
     parser.add_argument("--title-zh", help="of the Chinese edition")

@@ -1,9 +1,14 @@
 // Small things that need the reader's own screen or address; everything else is static.
 (() => {
   // A page opened from a folder cannot fetch its neighbours, so search shows titles only.
-  if (location.protocol === "file:" && window.DOCUMENTATION_OPTIONS) {
+  if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined") {
     DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
   }
+
+  // The page's security policy allows no script in attributes, such as the theme's on this button.
+  document.addEventListener("click", ({ target }) => {
+    if (target.closest?.(".btn-download-pdf-button")) print();
+  });
 
   // The twin page in the other language has the same headings in the same order. Take the reader
   // to the same place: the heading's number, and how far past it, in parts of the way to the next.

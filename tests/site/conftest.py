@@ -112,34 +112,43 @@ def wake_figures(page):
 
 
 class Opened:
-    """One page, opened once in the light and once in the dark, for tests that only look."""
+    """One page, opened once, for tests that only look at it, in the light and in the dark."""
 
     def __init__(self, name, browser, address):
-        self.name, self.tabs = name, {}
-        self.make = lambda scheme: Visit(
-            browser, address, viewport={"width": 1280, "height": 900}, color_scheme=scheme
+        self.name, self._tab = name, None
+        # Without motion: a colour that fades from one theme to the other has no contrast to test.
+        self.make = lambda: Visit(
+            browser, address, viewport={"width": 1280, "height": 900}, reduced_motion="reduce"
         )
 
-    def tab(self, scheme="light"):
-        if scheme not in self.tabs:
-            tab = self.tabs[scheme] = self.make(scheme)
-            page = tab.open(self.name)
+    def tab(self):
+        if self._tab is None:
+            self._tab = self.make()
+            page = self._tab.open(self.name)
             page.evaluate("for (const i of document.images) i.loading = 'eager'")
             wake_figures(page)
             page.wait_for_load_state("networkidle")
-        return self.tabs[scheme]
+        return self._tab
 
     def page(self, scheme="light"):
-        return self.tab(scheme).page
+        page = self.tab().page
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_function(
+            "(scheme) => document.documentElement.dataset.theme === scheme", arg=scheme
+        )
+        return page
+
+    def close(self):
+        if self._tab:
+            self._tab.context.close()
 
 
-# pytest runs all tests of one page together, so each page is loaded twice and not twelve times.
+# pytest runs all tests of one page together, so each page is loaded once and not twelve times.
 @pytest.fixture(scope="module")
 def opened(request, browser, address):
     page = Opened(request.param, browser, address)
     yield page
-    for tab in page.tabs.values():
-        tab.context.close()
+    page.close()
 
 
 def every(pages):

@@ -12,7 +12,8 @@ def test_search_finds_words_of_a_chapter(visit):
         page.goto(f"{tab.address}/search.html?q={word}")
         page.wait_for_selector("#search-results ul.search li a", timeout=10_000)
         page.wait_for_function(
-            "document.querySelectorAll('#search-results ul.search li').length > 2", timeout=10_000
+            "() => document.querySelectorAll('#search-results ul.search li').length > 2",
+            timeout=10_000,
         )
         hrefs = page.eval_on_selector_all(
             "#search-results ul.search li a", "l => l.map(a => a.href)"
@@ -101,7 +102,7 @@ def test_the_first_screen_is_alive(visit):
     before = float(answer.inner_text())
     page.get_by_role("switch", name="skip 1", exact=True).click()
     page.wait_for_function(
-        f"document.querySelector('[data-value=score]').textContent !== '{before:.2f}'"
+        f"() => document.querySelector('[data-value=score]').textContent !== '{before:.2f}'"
     )
     print(f"IoU {before} → {answer.inner_text()} by one click, without scrolling")
     assert float(answer.inner_text()) < before - 0.2

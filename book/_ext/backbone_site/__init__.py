@@ -5,15 +5,18 @@ from __future__ import annotations
 from sphinx.application import Sphinx
 
 from . import (
+    addresses,
     callouts,
     explorables,
     icons,
     images,
+    landmarks,
     languages,
     last_run,
     mathml,
     meta,
     offline,
+    security,
     words,
 )
 
@@ -21,15 +24,18 @@ from . import (
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register every part of the extension."""
     parts = (
+        addresses,
         callouts,
         explorables,
         icons,
         images,
+        landmarks,
         languages,
         last_run,
         mathml,
         meta,
         offline,
+        security,
         words,
     )
     for part in parts:

@@ -1,8 +1,7 @@
-"""Lead every page to its twin in the other language, from the header and for search engines."""
+"""Lead every page to its twin in the other language, from the header."""
 
 from __future__ import annotations
 
-import html
 import json
 import re
 import tempfile
@@ -83,11 +82,7 @@ def add_twin(
     """Name the twin of one page, if both editions are built together and it has one."""
     if not app.config.backbone_both_editions or (doctree is None and page != "search"):
         return
-    twin = context["twin"] = twin_of(app.config.language or "en", page)
-    address = html.escape(twin["href"])
-    context["metatags"] = context.get("metatags", "") + (
-        f'<link rel="alternate" hreflang="{twin["lang"]}" href="{address}">\n'
-    )
+    context["twin"] = twin_of(app.config.language or "en", page)
 
 
 def translate_theme(app: Sphinx, error: Exception | None) -> None:
