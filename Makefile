@@ -18,10 +18,11 @@ book: setup ## build the site and say where to open it
 	@$(PY) tools/build_book.py
 
 # The notebooks run with each solution in its answer cell, so that solutions are tested as well.
+# Two workers with one thread each: more threads than cores wait for each other.
 test: browser ## every test: code, notebooks, and the site in a real browser
 	@$(PY) tools/build_book.py
 	@$(PY) tools/student.py --solved _build/solved
-	@$(QUIET) $(PY) -m pytest tests _build/solved --nbval --nbval-current-env \
+	@OMP_NUM_THREADS=1 $(QUIET) $(PY) -m pytest tests _build/solved --nbval --nbval-current-env \
 		--nbval-sanitize-with tests/nbval.cfg -n 2 --dist loadfile $(ARGS)
 
 test-colab: setup ## every notebook alone, as in Colab, on the oldest releases we support
