@@ -3,7 +3,7 @@ PY := .venv/bin/python
 # The same surroundings in which `make notebooks` stores outputs, so that they compare equal.
 QUIET := PYTHONHASHSEED=0 TQDM_DISABLE=1 PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help setup browser book test test-colab serve notebooks experiments student grade assignment bench lint clean
+.PHONY: help setup browser book test test-colab serve notebooks experiments offline student grade assignment bench lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ notebooks: setup ## run every notebook and store its outputs
 
 experiments: setup ## train everything the book reports, from five seeds (about an hour)
 	@tools/experiments.sh $(ARGS)
+
+offline: book ## one zip with both editions, notebooks, package and data, for a room without network
+	@$(PY) tools/offline.py $(ARGS)
 
 student: setup ## the edition for a class, without solutions, in dist/student (SEED=42: own numbers)
 	@$(PY) tools/student.py $(if $(SEED),--seed $(SEED)) $(ARGS)
