@@ -3,7 +3,7 @@ PY := .venv/bin/python
 # The same surroundings in which `make notebooks` stores outputs, so that they compare equal.
 QUIET := PYTHONHASHSEED=0 TQDM_DISABLE=1 PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help setup browser book test test-colab serve notebooks experiments offline student grade assignment bench lint clean
+.PHONY: help setup browser book test test-colab serve notebooks experiments offline student grade assignment bench budget lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -56,6 +56,10 @@ bench: browser ## time and memory of our models beside a reference; the engine i
 	@$(PY) tools/bench_engine.py
 	@$(PY) tools/build_book.py
 	@$(PY) tools/bench_page.py
+
+budget: browser ## what every page of the site weighs, as a table
+	@$(PY) tools/build_book.py
+	@$(PY) tools/budget.py $(ARGS)
 
 lint: setup ## ruff: rules and format
 	@$(PY) -m ruff check .

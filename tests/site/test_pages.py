@@ -1,13 +1,12 @@
 """Every page in a real browser: complete, quiet, legible, on desktop and phone, light and dark."""
 
-import gzip
 import re
-from collections import Counter
 from itertools import pairwise
 from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
 
+from budget import weigh
 from conftest import NOTEBOOKS, PAGES, ROOT, every
 
 
@@ -22,26 +21,18 @@ def test_loads_without_errors_and_without_the_network(opened):
     assert page.evaluate(broken) == []
 
 
-TEXT = {"html", "css", "js", "svg", "json"}  # what web servers compress
-
-
 @every([*PAGES, "search"])
 def test_is_light(opened):
-    name, tab = opened.name, opened.tab()
-    sent, scripts = Counter(), 0
-    for response in tab.responses:
-        path, body = urlsplit(response.url).path, response.body()
-        kind = path.rpartition(".")[2]
-        sent[kind] += len(gzip.compress(body)) if kind in TEXT else len(body)
-        if "/explorables/" in path and "/networks/" not in path and kind == "js":
-            scripts += len(body)
-    figures = opened.page().locator(".explorable").count()
-    total = sum(sent.values())
-    kinds = ", ".join(f"{kind} {size / 1e3:.0f}" for kind, size in sent.most_common())
-    print(
-        f"{name}: {total / 1e3:.0f} kB sent ({kinds}), {figures} figures in {scripts} B of script"
-    )
-    assert total <= (1_500_000 if figures else 600_000)
+    tab, figures = opened.tab(), opened.page().locator(".explorable").count()
+    weight = weigh(tab.responses, figures)
+    ours = [
+        response
+        for response in tab.responses
+        if re.search(r"/explorables/(?!networks/).*\.js$", urlsplit(response.url).path)
+    ]
+    scripts = sum(len(response.body()) for response in ours)
+    print(f"{opened.name}: {weight}, of the scripts {scripts} B for figures")
+    assert weight.total <= weight.budget
     assert scripts <= 40_000
     assert bool(figures) == bool(scripts)
 

@@ -1,0 +1,51 @@
+"""The table of page weights, and what must not stand in the way of a page's first picture."""
+
+import pytest
+
+import budget
+from conftest import wake_figures
+
+
+@pytest.mark.parametrize("name", ["index", "segmentation", "zh/resnet-implementation"])
+def test_no_page_waits_for_weights_to_show_its_text(visit, name):
+    tab, held = visit(), []
+    tab.page.route(
+        "**/networks/*.js", lambda route: held.append(route)
+    )  # as on a line that never brings them
+    tab.page.goto(f"{tab.address}/{name}.html")
+    tab.page.wait_for_function(
+        "() => performance.getEntriesByName('first-contentful-paint').length"
+    )
+    for figure in tab.page.query_selector_all(".explorable"):
+        figure.scroll_into_view_if_needed()
+    tab.page.wait_for_timeout(300)
+    assert held and tab.page.inner_text("h1")
+    late = tab.page.evaluate(
+        """() => [...document.querySelectorAll('article img')]
+            .filter((image) => image.loading !== 'lazy').length"""
+    )
+    for route in held:
+        route.continue_()
+    wake_figures(tab.page)
+    print(f"{name}: text painted while {len(held)} files of weights were held back")
+    assert late <= 1  # the first picture may be on the first screen
+
+
+def test_the_table_lists_what_was_weighed(browser, address, capsys):
+    assert budget.table(browser, address, ["glossary", "zh/references"]) == []
+    said = capsys.readouterr().out
+    print(said)
+    rows = {line.split()[0]: line.split() for line in said.splitlines()[1:]}
+    assert set(rows) == {"glossary", "zh/references"}
+    for row in rows.values():
+        assert 100 < int(row[1]) <= int(row[2]) == 600 and int(row[3]) > 10
+
+
+def test_a_page_over_its_budget_is_named(browser, address, monkeypatch):
+    monkeypatch.setattr(budget, "WITHOUT", 1000)
+    assert budget.table(browser, address, ["glossary"]) == ["glossary"]
+
+
+def test_an_unknown_page_is_refused(site, capsys):
+    assert budget.main(["no-such-page"]) == 1
+    assert "No such page: no-such-page" in capsys.readouterr().out
