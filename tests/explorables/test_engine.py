@@ -236,7 +236,7 @@ def test_page_is_free_while_a_network_runs(engine):
         shares[how] = ran["longest"] / ran["took"]
         print(f"{how}: {ran['took']:.0f} ms, the page waits for {ran['longest']:.0f} ms at most")
         # 50 ms; on a machine so busy that everything takes longer, a small part of the whole.
-        assert how == "at once" or ran["longest"] <= max(50, ran["took"] / 8)
+        assert how == "at once" or ran["longest"] <= max(50, ran["took"] / 4)
     assert shares["at once"] > 0.8  # so the measurement sees a page that is not free
 
 

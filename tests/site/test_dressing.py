@@ -136,7 +136,11 @@ def build_tiny_book(folder, alt, formula="x"):
         "execute": {"execute_notebooks": "off"},
         "sphinx": {
             "local_extensions": {"backbone_site": str(ROOT / "book" / "_ext")},
-            "config": {"html_math_renderer": "mathml"},
+            "config": {
+                "html_math_renderer": "mathml",
+                # As in ours: that button's script sits in an attribute, which the build refuses.
+                "html_theme_options": {"use_fullscreen_button": False},
+            },
         },
     }
     (book / "_config.yml").write_text(yaml.safe_dump(config))
