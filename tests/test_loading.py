@@ -40,6 +40,7 @@ NEEDED = {
     ("tests/test_export_otter.py", "exec"): "a file that the test has just made",
     ("tests/explorables/test_checkpoint.py", "eval"): "names of blocks that stand in the test",
     ("tests/test_tools.py", "exec"): "the setup cell",
+    ("tests/test_publishing.py", "exec"): "the check that the book's own workflow runs",
 }
 
 
