@@ -3,7 +3,7 @@ PY := .venv/bin/python
 # The same surroundings in which `make notebooks` stores outputs, so that they compare equal.
 QUIET := PYTHONHASHSEED=0 TQDM_DISABLE=1 PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help setup browser book test test-colab serve notebooks experiments offline student grade assignment bench budget release lint clean
+.PHONY: help setup browser book test test-colab serve notebooks experiments offline student grade assignment bench budget lighthouse release lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -60,6 +60,11 @@ bench: browser ## time and memory of our models beside a reference; the engine i
 budget: browser ## what every page of the site weighs, as a table
 	@$(PY) tools/build_book.py
 	@$(PY) tools/budget.py $(ARGS)
+
+lighthouse: browser ## Lighthouse's marks for five pages, on desktop settings (BUILT=1: of the site as it lies)
+	@tools/setup.sh lighthouse
+	@$(if $(BUILT),,$(PY) tools/build_book.py)
+	@$(PY) tools/lighthouse.py $(ARGS)
 
 release: browser ## check, stamp and date a version: VERSION=0.2.0; commits and pushes nothing
 	@$(PY) tools/release.py "$(VERSION)" $(ARGS)

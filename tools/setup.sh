@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Set up what the book needs, once; later calls return at once.
-#   tools/setup.sh            a virtual environment in .venv with the pinned packages
-#   tools/setup.sh browser    a Chromium for the site tests, and esbuild
-#   tools/setup.sh colab      .venv-colab: the same packages, but for those that Colab has older
+#   tools/setup.sh             a virtual environment in .venv with the pinned packages
+#   tools/setup.sh browser     a Chromium for the site tests, and esbuild
+#   tools/setup.sh lighthouse  the pinned Lighthouse, an npm package, in tools/lighthouse
+#   tools/setup.sh colab       .venv-colab: the same packages, but for those that Colab has older
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -58,7 +59,7 @@ browser() {
   if ! command -v esbuild >/dev/null; then # makes the scripts of the interactive figures small
     if can_apt; then apt_install esbuild; else say "Without esbuild the test of their size fails."; fi
   fi
-  if can_apt && command -v fc-list >/dev/null && ! fc-list | grep -qi 'noto.*cjk'; then
+  if can_apt && command -v fc-list >/dev/null && ! fc-list | grep -i 'noto.*cjk' >/dev/null; then
     apt_install fonts-noto-cjk
   fi
   [ -n "${BROWSER_PATH:-}" ] && return
@@ -72,6 +73,21 @@ browser() {
     say "No Chromium or Chrome found; taking Playwright's own …"
     .venv/bin/python -m playwright install chromium
   fi
+}
+
+lighthouse() {
+  local folder=tools/lighthouse wanted
+  wanted=$(cat $folder/package.json $folder/package-lock.json | cksum)
+  [ "$(cat $folder/node_modules/.ready 2>/dev/null)" = "$wanted" ] && return
+  if ! command -v npm >/dev/null; then
+    if can_apt; then apt_install nodejs npm; else
+      say "Lighthouse needs Node 18.20 or newer, with npm, and none was found here."
+      exit 1
+    fi
+  fi
+  say "Installing Lighthouse (185 MB, once) …"
+  (cd $folder && npm ci --silent --no-audit --no-fund)
+  printf '%s\n' "$wanted" >$folder/node_modules/.ready
 }
 
 # Only the packages that differ are installed; a .pth file finds the others in .venv. Python looks
@@ -93,4 +109,5 @@ colab() {
 
 if [ "${1:-}" != colab ] || [ ! -e .venv/.ready ]; then environment; fi
 if [ "${1:-}" = browser ]; then browser; fi
+if [ "${1:-}" = lighthouse ]; then lighthouse; fi
 if [ "${1:-}" = colab ]; then colab; fi
