@@ -3,7 +3,7 @@ PY := .venv/bin/python
 # The same surroundings in which `make notebooks` stores outputs, so that they compare equal.
 QUIET := PYTHONHASHSEED=0 TQDM_DISABLE=1 PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help setup browser book test test-colab serve notebooks experiments offline student grade assignment bench budget lighthouse release lint clean
+.PHONY: help setup browser book test test-colab serve notebooks experiments offline student grade assignment bench budget lighthouse lock release lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -65,6 +65,9 @@ lighthouse: browser ## Lighthouse's marks for five pages, on desktop settings (B
 	@tools/setup.sh lighthouse
 	@$(if $(BUILT),,$(PY) tools/build_book.py)
 	@$(PY) tools/lighthouse.py $(ARGS)
+
+lock: setup ## hashes of the pinned packages, after a change of requirements.txt (needs uv)
+	@$(PY) tools/lock.py
 
 release: browser ## check, stamp and date a version: VERSION=0.2.0; commits and pushes nothing
 	@$(PY) tools/release.py "$(VERSION)" $(ARGS)

@@ -29,9 +29,11 @@ find_python() {
   exit 1
 }
 
+install() { .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps "$@"; }
+
 environment() {
   local wanted python
-  wanted=$(cat requirements.txt pyproject.toml | cksum)
+  wanted=$(cat requirements.txt requirements.lock pyproject.toml | cksum)
   [ "$(cat .venv/.ready 2>/dev/null)" = "$wanted" ] && return
   if [ ! -x .venv/bin/python ] || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
     python=$(find_python)
@@ -49,8 +51,13 @@ environment() {
     fi
   fi
   say "Installing the packages of requirements.txt (about 1.5 GB; some minutes, once) …"
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+  # Only files whose hashes are written down. First setuptools, which builds the one that is not
+  # ready-made; torch last and by version, because its builds for CPU, CUDA and Apple differ.
+  sed -n '/^setuptools==/,/[^\\]$/p' requirements.lock >.venv/setuptools.lock
+  install --require-hashes -r .venv/setuptools.lock
+  install --require-hashes --no-build-isolation -r requirements.lock
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check "$(grep '^torch==' requirements.txt)"
+  install --no-build-isolation -e .
   printf '%s\n' "$wanted" >.venv/.ready
 }
 
@@ -94,13 +101,13 @@ lighthouse() {
 # through it after the folder it lies in, so the older ones come first.
 colab() {
   local wanted site
-  wanted=$(cat tests/colab-requirements.txt .venv/pyvenv.cfg | cksum)
+  wanted=$(cat tests/colab-requirements.lock .venv/pyvenv.cfg | cksum)
   [ "$(cat .venv-colab/.ready 2>/dev/null)" = "$wanted" ] && return
   say "Making .venv-colab, with the ipywidgets and IPython of Colab …"
   rm -rf .venv-colab
   .venv/bin/python -m venv --without-pip .venv-colab
   .venv/bin/python -m pip --python .venv-colab/bin/python install --quiet \
-    --disable-pip-version-check --no-deps -r tests/colab-requirements.txt
+    --disable-pip-version-check --no-deps --require-hashes -r tests/colab-requirements.lock
   site='import sysconfig; print(sysconfig.get_path("purelib"))'
   printf 'import site; site.addsitedir("%s")\n' "$(.venv/bin/python -c "$site")" \
     >"$(.venv-colab/bin/python -c "$site")/packages-of-venv.pth"
