@@ -216,6 +216,16 @@ def test_setup_without_network_says_so_in_one_sentence(tmp_path: Path) -> None:
     assert result.stderr.splitlines()[-1].startswith("RuntimeError: No code arrived")
 
 
+def test_setup_names_what_a_broken_fetch_left(tmp_path: Path, published: dict[str, str]) -> None:
+    rest = tmp_path / "backbones"
+    (rest / ".git").mkdir(parents=True)  # as after a clone that was killed
+    last = run_bare(tmp_path, **published).stderr.splitlines()[-1]
+    print(last)
+    assert f"delete {rest}" in last and (rest / ".git").is_dir()
+    shutil.rmtree(rest)
+    assert run_bare(tmp_path, **published).returncode == 0
+
+
 def test_setup_does_nothing_where_the_package_is_installed(tmp_path: Path) -> None:
     code = "import os, sys; p = list(sys.path); exec(os.environ['SETUP']); assert sys.path == p"
     result = subprocess.run(

@@ -39,7 +39,7 @@ if find_spec("backbone") is None:
     fetch += " -c advice.detachedHead=false"  # git explains tags at length
     homes = [f for f in (*clone.parents, clone) if (f / "src/backbone").is_dir()]
     if not homes and os.system(fetch) != 0:
-        raise RuntimeError("No code arrived: check network and git, then run again.")
+        raise RuntimeError(f"No code arrived. Check network, delete {clone}, retry.")
     sys.path.insert(0, str((homes or [clone])[0] / "src"))
 install = f'"{sys.executable}" -m pip install -q --no-deps torchinfo'
 if find_spec("torchinfo") is None and os.system(install) != 0:

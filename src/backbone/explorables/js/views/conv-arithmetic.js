@@ -57,7 +57,8 @@ export const convArithmetic = {
   words: {
     en: {
       title: "Convolution arithmetic",
-      hint: "Guess first. Then choose an output pixel, with the mouse or the arrow keys, and watch what it reads. Make the stride larger than the kernel; or switch to transposed, kernel 3, stride 2.",
+      hint: "Guess first. Then change one number at a time, and watch what follows.",
+      pixels: "Choose an output pixel, with the mouse or the arrow keys, and watch what it reads. Make the stride larger than the kernel; or switch to transposed, kernel 3, stride 2.",
       show: "Show",
       layer: "one layer",
       stack: "a stack",
@@ -104,7 +105,8 @@ export const convArithmetic = {
     },
     zh: {
       title: "卷积算术",
-      hint: "先猜一猜。再用鼠标或方向键选一个输出像素，看它读了哪些输入。试试让步幅大于卷积核；或者切换到转置卷积，核 3，步幅 2。",
+      hint: "先猜一猜。然后每次只改一个数，看结果怎样变化。",
+      pixels: "用鼠标或方向键选一个输出像素，看它读了哪些输入。试试让步幅大于卷积核；或者切换到转置卷积，核 3，步幅 2。",
       layer: "一层",
       stack: "多层叠加",
       unet: "572 → 388",
@@ -268,7 +270,8 @@ export const convArithmetic = {
         open && rest > 0 && line("left", t("left", { n: rest, p: Math.min(rest, padding) })),
         open && !up && used.size < n && line("unread", t("unread", { n: n * n - used.size ** 2, all: n * n })),
         open && up && line("stamps", t("stamps", { list: kinds.join(", ") }), " ",
-          t(taps.includes(0) ? "gaps" : new Set(taps).size > 1 ? "uneven" : "even")));
+          t(taps.includes(0) ? "gaps" : new Set(taps).size > 1 ? "uneven" : "even")),
+        open && h("p", { class: "x-note" }, t("pixels")));
       pick();
     };
 
