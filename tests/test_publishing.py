@@ -95,3 +95,36 @@ def test_the_dev_container_calls_what_exists():
     assert targets and set(targets) <= TARGETS
     version = re.fullmatch(r"python:(3\.\d+)-\w+", settings["image"])[1]
     assert version in (ROOT / "tools" / "setup.sh").read_text("utf-8")
+
+
+def rows(readme):
+    """The rows of the table "where it runs": each a list of its cells."""
+    text = (ROOT / readme).read_text("utf-8")
+    (table,) = re.findall(r"^\| (?:where|在哪里) \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", text, re.M)
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.zh.md"])
+def test_each_row_of_where_it_runs_has_a_test_that_ci_runs(readme):
+    makefile, ci = (ROOT / "Makefile").read_text("utf-8"), (ROOT / ".ci" / "run").read_text("utf-8")
+    for where, _, checked in rows(readme):
+        named = re.findall(r"`([^`]+)`", checked)
+        folder = ""
+        for text in named:
+            if text.startswith("make "):
+                assert f"\n{text}\n" in f"{ci}\n"
+                continue
+            folder = str(Path(text).parent) if "/" in text else folder
+            path = ROOT / (text if "/" in text else f"{folder}/{text}")
+            found = sorted(path.glob("test_*.py")) if path.is_dir() else [path]
+            assert found and all("def test_" in file.read_text("utf-8") for file in found)
+        if not named:  # nbval, on every notebook
+            assert checked.startswith("nbval") and "_build/solved --nbval" in makefile
+        print(f"{where}: {named or 'nbval'}")
+    assert "\nmake test\n" in ci
+
+
+def test_the_readmes_name_the_same_places():
+    english, chinese = rows("README.md"), rows("README.zh.md")
+    tests = [[re.findall(r"`([^`]+)`", row[2]) for row in table] for table in (english, chinese)]
+    assert len(english) >= 5 and tests[0] == tests[1]
