@@ -51,10 +51,10 @@ environment() {
     fi
   fi
   say "Installing the packages of requirements.txt (about 1.5 GB; some minutes, once) …"
-  # Only files whose hashes are written down. First setuptools, which builds the one that is not
-  # ready-made; torch last and by version, because its builds for CPU, CUDA and Apple differ.
-  sed -n '/^setuptools==/,/[^\\]$/p' requirements.lock >.venv/setuptools.lock
-  install --require-hashes -r .venv/setuptools.lock
+  # Only files whose hashes are written down. First what builds the one that is not ready-made;
+  # torch last and by version, because its builds for CPU, CUDA and Apple differ.
+  sed -nE '/^(setuptools|wheel)==/,/[^\\]$/p' requirements.lock >.venv/build.lock
+  install --require-hashes -r .venv/build.lock
   install --require-hashes --no-build-isolation -r requirements.lock
   .venv/bin/python -m pip install --quiet --disable-pip-version-check "$(grep '^torch==' requirements.txt)"
   install --no-build-isolation -e .
