@@ -69,6 +69,12 @@ browser() {
   if can_apt && command -v fc-list >/dev/null && ! fc-list | grep -i 'noto.*cjk' >/dev/null; then
     apt_install fonts-noto-cjk
   fi
+  if ! .venv/bin/python -m playwright --version >/dev/null 2>&1; then
+    if can_apt; then apt_install libatomic1; else
+      say "Playwright, which drives the browser, does not start. On Debian: sudo apt install libatomic1"
+      exit 1
+    fi
+  fi
   [ -n "${BROWSER_PATH:-}" ] && return
   for name in chromium chromium-browser google-chrome google-chrome-stable; do
     command -v "$name" >/dev/null && return
