@@ -32,53 +32,98 @@ def engine(browser, tmp_path_factory):
         yield EnginePage(page, folder)
 
 
+class Tabs:
+    """Tabs that outlive a test: to start one takes longer than to show a figure in it.
+
+    A test gets each of its tabs empty, and never the same one twice.
+    """
+
+    def __init__(self, browser):
+        self.context = browser.new_context()
+        self.free, self.taken, self.complaints, self.files = [], [], [], {}
+
+    def take(self, file, width=1280, height=900, scheme="light", reduced=False):
+        """Show a file in a tab of this size, and note what the page does wrong."""
+        page = self.free.pop() if self.free else self.watch(self.context.new_page())
+        self.taken.append(page)
+        page.set_viewport_size({"width": width, "height": height})
+        motion = "reduce" if reduced else "no-preference"
+        page.emulate_media(color_scheme=scheme, reduced_motion=motion)
+        self.files[page] = file.as_uri()
+        page.goto(file.as_uri())
+        return page
+
+    def watch(self, page):
+        """Note errors, and requests for anything but the page itself."""
+        page.on("console", lambda m: m.type == "error" and self.complaints.append(m.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on(
+            "request",
+            lambda r: (
+                r.url.startswith(("data:", "blob:", self.files[page]))
+                or self.complaints.append(r.url)
+            ),
+        )
+        return page
+
+    def give_back(self):
+        """Empty the tabs of a test, which ends all that still runs there; return the complaints."""
+        complaints = self.complaints
+        for page in self.taken:
+            self.files[page] = "about:blank"
+            page.goto("about:blank")
+            page.mouse.move(0, 0)
+        self.free += self.taken
+        self.taken, self.complaints = [], []
+        return complaints
+
+
+@pytest.fixture(scope="module")
+def tabs(browser):
+    made = Tabs(browser)
+    yield made
+    made.context.close()
+
+
 @pytest.fixture
-def figure_page(browser, tmp_path):
+def tab(tabs):
+    """Show a file in a tab: `tab(file, width=360)`. The test fails if the page reports an error."""
+    yield tabs.take
+    assert tabs.give_back() == []
+
+
+@pytest.fixture
+def figure_page(browser, tabs, tab, tmp_path):
     """Open a figure alone in a page, from a folder: `figure_page(SkipSurgery(), width=360)`.
 
     The page fails the test if it reports an error or asks for anything but itself.
     """
-    opened, complaints = [], []
+    own, files = [], []
 
-    def open_page(
-        widget, width=1280, scheme="light", reduced=False, lang="en", ready=True, script=None
-    ):
-        file = widget.save_page(tmp_path / f"figure{len(opened)}.html", language=lang)
-        context = browser.new_context(
-            viewport={"width": width, "height": 900},
-            color_scheme=scheme,
-            reduced_motion="reduce" if reduced else "no-preference",
-        )
-        opened.append(context)
-        page = context.new_page()
-        if script:  # runs before the page's own, for example to take Worker away
-            page.add_init_script(script)
-        page.on("console", lambda m: m.type == "error" and complaints.append(m.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on(
-            "request",
-            lambda r: (
-                r.url.startswith(("data:", "blob:", file.as_uri())) or complaints.append(r.url)
-            ),
-        )
-        page.goto(file.as_uri())
+    def open_page(widget, lang="en", ready=True, script=None, **look):
+        file = widget.save_page(tmp_path / f"figure{len(files)}.html", language=lang)
+        files.append(file)
+        if script:  # runs before the page's own, for example to take Worker away; a tab keeps it
+            own.append(Tabs(browser))
+            own[-1].context.add_init_script(script)
+            own[-1].complaints = tabs.complaints
+        page = own[-1].take(file, **look) if script else tab(file, **look)
         if ready:
             page.wait_for_selector('.explorable[data-ready="true"]', timeout=30_000)
         return page
 
     yield open_page
-    for context in opened:
-        context.close()
-    assert complaints == []
+    for made in own:
+        made.context.close()
 
 
 @pytest.fixture
-def kernel(browser, tmp_path):
+def kernel(tab, tmp_path):
     """Open a figure with a kernel that the test plays: `kernel(BlockLab())`."""
     opened = []
 
     def start(widget, **more):
-        opened.append(Kernel(browser, widget, tmp_path, **more))
+        opened.append(Kernel(tab, widget, tmp_path, **more))
         return opened[-1]
 
     yield start

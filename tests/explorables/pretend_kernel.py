@@ -31,7 +31,7 @@ window.clean = widget.render({{ model, el: document.querySelector("main") }});
 class Kernel:
     """The page, and its traits."""
 
-    def __init__(self, browser, widget, folder, language="en"):
+    def __init__(self, tab, widget, folder, language="en"):
         kept = {k: v for k, v in widget.get_state().items() if not k.startswith("_")}
         kept = {k: v for k, v in kept.items() if k not in ("layout", "tabbable", "tooltip")}
         script = module_script(widget.view).replace("export default", "const widget =")
@@ -40,9 +40,7 @@ class Kernel:
             PAGE.format(language=language, style=style(), script=script, state=json.dumps(kept)),
             "utf-8",
         )
-        self.page, self.complaints = browser.new_page(), []
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.goto(file.as_uri())
+        self.page = tab(file, height=720)
         self.page.wait_for_selector('[data-ready="true"]')
 
     def set(self, **traits):
@@ -56,9 +54,7 @@ class Kernel:
         return self.page.evaluate("name => model.get(name)", name)
 
     def close(self):
-        """Take the figure away; nothing may be left of it, and nothing may have gone wrong."""
+        """Take the figure away; nothing may be left of it."""
         self.page.evaluate("clean()")
         assert self.page.evaluate("listening()") == 0
         assert self.page.locator(".explorable").count() == 0
-        self.page.close()
-        assert self.complaints == []

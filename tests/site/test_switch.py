@@ -4,14 +4,22 @@ import re
 
 import pytest
 
-from conftest import PAGES, wake_figures
+from conftest import PAGES, Visit, wake_figures
 
 HAN = re.compile(r"[\u4e00-\u9fff]")
 
 
+@pytest.fixture(scope="module")
+def tab(browser, address):
+    """One for all pages: what they share is then loaded once, as it is for a reader."""
+    tab = Visit(browser, address, viewport={"width": 1280, "height": 900})
+    yield tab
+    tab.context.close()
+
+
 @pytest.mark.parametrize("page", PAGES)
-def test_the_switch_leads_there_and_back_and_keeps_the_place(visit, page):
-    tab = visit()
+def test_the_switch_leads_there_and_back_and_keeps_the_place(tab, page):
+    tab.errors.clear()
     view = tab.open(page)
     assert view.locator("a.language-switch:visible").count() == 1
     alternate = view.get_attribute("link[rel=alternate][hreflang=zh-CN]", "href")

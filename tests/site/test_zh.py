@@ -30,6 +30,11 @@ def test_axe_finds_nothing(opened):
     english.test_axe_finds_nothing(opened)
 
 
+@every([*CHINESE, "zh/search"])
+def test_every_link_and_anchor_is_good(opened, site):
+    english.test_every_link_and_anchor_is_good(opened, site)
+
+
 @every(CHINESE)
 def test_everything_around_the_text_is_chinese(opened):
     """Menus, labels, buttons, footers and the words in figures."""
@@ -63,11 +68,6 @@ def test_launch_buttons_open_the_chinese_file(opened):
     )
     path = next(link for link in links if "colab" in link).split("/blob/main/")[1]
     assert path == f"book/{opened.name}.ipynb" and (ROOT / path).is_file()
-
-
-def test_every_chinese_link_and_anchor_is_good(visit, monkeypatch):
-    monkeypatch.setattr(english, "PAGES", CHINESE)
-    english.test_every_link_and_anchor_is_good(visit)
 
 
 def test_search_finds_chinese_words(visit):
