@@ -49,11 +49,26 @@
   const boxes =
     ".pst-scrollable-table-container, .math-display, .drawing-box, .output.text_html, " +
     ".picture-box, .highlight pre, .cell_output pre, .cell_output .output";
+  // A screen reader says its name when the focus gets there.
+  const kinds = [
+    [".math-display", "Formula", "公式"],
+    [":has(table)", "Table", "表格"],
+    [":has(img, svg)", "Figure", "图"],
+    [".highlight pre", "Code", "代码"],
+    ["*", "Output", "输出"],
+  ];
+  const chinese = document.documentElement.lang.startsWith("zh");
+  const nameOf = (box) => kinds.find(([kind]) => box.matches(kind))[chinese ? 2 : 1];
   const mark = () => {
     for (const box of document.querySelectorAll(boxes)) {
-      const scrolls = box.scrollWidth > box.clientWidth + 1 || box.scrollHeight > box.clientHeight + 1;
-      if (scrolls) box.tabIndex = 0;
-      else box.removeAttribute("tabindex");
+      const tall = box.scrollHeight > box.clientHeight + 1 && getComputedStyle(box).overflowY !== "hidden";
+      if (tall || box.scrollWidth > box.clientWidth + 1) {
+        box.tabIndex = 0;
+        box.setAttribute("role", "group");
+        box.setAttribute("aria-label", nameOf(box));
+      } else {
+        for (const name of ["tabindex", "role", "aria-label"]) box.removeAttribute(name);
+      }
     }
   };
   addEventListener("load", () => {

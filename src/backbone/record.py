@@ -37,7 +37,8 @@ class Record:
 
     def _repr_html_(self) -> str:
         cells = "".join(
-            f'<tr><th style="text-align:left;white-space:nowrap">{html.escape(heading)}</th>'
+            '<tr><th scope="row" style="text-align:left;white-space:nowrap">'
+            f"{html.escape(heading)}</th>"
             f'<td style="text-align:left;overflow-wrap:anywhere">{html.escape(text)}</td></tr>'
             for heading, text in self.rows()
         )

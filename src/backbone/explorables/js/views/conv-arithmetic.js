@@ -202,7 +202,7 @@ export const convArithmetic = {
       unet: () => walk(get("networks").paper, get("side")).out,
     })[get("tab")]();
 
-    const stage = h("div", { class: "x-arithmetic" });
+    const stage = h("div", { class: "x-arithmetic", tabindex: -1 });
     let pick = () => {};
     let silent = true;
 
@@ -338,6 +338,7 @@ export const convArithmetic = {
         button.textContent = i ? `${s} ▸` : `◂ ${s}`;
         button.disabled = s < 1 || s > get("ranges").side[1];
       });
+      const answered = open && form.matches(":focus-within");
       form.hidden = open;
       fill(asked, t(`ask-${tab}`));
       guess.setAttribute("aria-label", t(`ask-${tab}`));
@@ -346,6 +347,7 @@ export const convArithmetic = {
       silent = true;
       ({ layer, stack: pile, unet })[tab](open);
       silent = false;
+      if (answered) stage.focus({ preventScroll: true }); // the form is gone, and with it the focus would be
     };
     const place = () => pick();
     const watched = ["tab", "transposed", "side", "guesses", ...NUMBERS].map((key) => `change:${key}`);

@@ -173,6 +173,10 @@ export const networkMap = {
     };
 
     // --- showing
+    const useFit = (up) => () => {
+      put({ size: up });
+      size.input.focus(); // the button is gone, and with it the focus would be
+    };
     const show = () => {
       const [n, opened] = [model.get("size"), model.get("opened")];
       const fits = n % multiple === 0;
@@ -190,7 +194,7 @@ export const networkMap = {
       refusal.hidden = fits;
       fill(refusal, !fits && [t("refuses", { n, multiple }), " ",
         h("code", { lang: "en", dataset: { value: "error" } }, `ValueError: ${problem.replaceAll("{n}", n).replaceAll("{up}", up)}`), " ",
-        up <= limits.size && button({ label: t("fit", { up }), onClick: () => put({ size: up }) }).element]);
+        up <= limits.size && button({ label: t("fit", { up }), onClick: useFit(up) }).element]);
 
       const seen = visible(tree, opened);
       const opens = ({ path }) => ({
