@@ -12,7 +12,7 @@ def test_no_page_waits_for_weights_to_show_its_text(visit, name):
     tab.page.route(
         "**/networks/*.js", lambda route: held.append(route)
     )  # as on a line that never brings them
-    tab.page.goto(f"{tab.address}/{name}.html")
+    tab.page.goto(f"{tab.address}/{name}.html", wait_until="domcontentloaded")
     tab.page.wait_for_function(
         "() => performance.getEntriesByName('first-contentful-paint').length"
     )
