@@ -67,3 +67,16 @@ def test_text_stays_where_it_is_while_the_first_figure_wakes(visit, width):
     )
     print(f"index at {width} px: cumulative layout shift {shift:.4f}")
     assert 0 < shift < 0.05  # good is below 0.1; without the room for the figure it is 0.1 to 0.45
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_figure_leaves_no_room_below_itself(visit, width):
+    page = visit(width=width).open("residual-blocks")
+    wake_figures(page)
+    gaps = page.evaluate(
+        """() => [...document.querySelectorAll('.cell_output:has(.explorable)')].map(output =>
+            Math.round(output.getBoundingClientRect().bottom
+                - output.querySelector('.explorable').getBoundingClientRect().bottom))"""
+    )
+    print(f"{width} px: {gaps}")
+    assert gaps and max(gaps) < 40
