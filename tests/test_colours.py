@@ -4,6 +4,7 @@ No meaning hangs on colour alone: a pair that comes close for somebody has a sec
 here, and its floor is lower. CIEDE2000: 1 is about what an eye can tell side by side; 10 is plain.
 """
 
+import re
 from itertools import combinations
 from pathlib import Path
 
@@ -69,13 +70,23 @@ def test_curves_of_one_chart():
     assert min(worst.values()) > 3  # violet beside blue, for those who see no red
 
 
+def opacities():
+    """How strongly Python's figures and the page's lay the mask over its image."""
+    drawn = (SRC / "anatomy/figures.py").read_text("utf-8")
+    on_page = (SRC / "explorables/js/parts/masks.js").read_text("utf-8")
+    (python,) = re.findall(r"_rgb\(style\.MASK\), ([\d.]+)\)", drawn)
+    colour = ", ".join(str(round(255 * part)) for part in rgb(style.MASK))
+    (page,) = re.findall(rf"\[{colour}, ([\d.]+)\]", on_page)
+    return float(python), float(page)
+
+
 @pytest.mark.parametrize("stretched", [False, True])  # on the page, and in Python's figures
 def test_a_mask_over_the_image_it_was_made_for(stretched):
     """The mask's colour over real nuclei; its edge is the second sign where it comes close."""
     held_out = nuclei_split().test
     grey, inside = held_out.image[0].numpy(), held_out.mask.numpy() == 1
     grey = grey / grey.max() if stretched else grey
-    for opacity in (0.5, 0.65):
+    for opacity in opacities():
         under = grey[inside][:, None] * np.ones(3)
         over = mixed(style.MASK, opacity, under)
         for sight in SIGHTS:

@@ -22,13 +22,11 @@ from typing import Any
 from playwright.sync_api import sync_playwright
 
 from browser import FLAGS, QuietHandler, serve, system_browser
+from budget import SITE, TEXT
 
-ROOT = Path(__file__).resolve().parent.parent
-SITE = ROOT / "_build" / "html"
-PROGRAM = ROOT / "tools" / "lighthouse" / "node_modules" / ".bin" / "lighthouse"
+PROGRAM = Path(__file__).parent / "lighthouse" / "node_modules" / ".bin" / "lighthouse"
 PAGES = ["index", "residual-blocks", "segmentation", "glossary", "zh/unet-architecture"]
 WANTED = {"performance": 90, "accessibility": 100, "best-practices": 100, "seo": 100}
-TEXT = {".html", ".css", ".js", ".svg", ".json", ".xml", ".txt"}
 
 
 class Compressing(QuietHandler):
@@ -37,7 +35,7 @@ class Compressing(QuietHandler):
     def do_GET(self) -> None:
         """Send one file."""
         path = Path(self.translate_path(self.path))
-        if path.suffix not in TEXT or not path.is_file():
+        if path.suffix[1:] not in TEXT or not path.is_file():
             return super().do_GET()
         body = packed(path)
         self.send_response(200)

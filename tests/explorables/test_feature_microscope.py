@@ -37,7 +37,7 @@ PAD, LARGE, GRID = ".x-pad", ".x-large canvas", ".x-maps button"
 
 @pytest.fixture(autouse=True, scope="module")
 def unpacked_once():
-    """The pictures of clothes, which are unpacked twice for each figure, and here are fifty."""
+    """The pictures of clothes, which are unpacked for each figure, and here are fifty."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(feature_microscope, "fashion", cache(fashion))
         yield

@@ -6,8 +6,7 @@ from xml.etree import ElementTree as ET
 import pytest
 import yaml
 from PIL import Image
-
-from conftest import PAGES, ROOT
+from visiting import PAGES, ROOT
 
 BASE = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))["html"]["baseurl"]
 FOLDERS = {"en": "", "zh-CN": "zh/"}

@@ -1,9 +1,9 @@
 """The table of page weights, and what must not disturb a page's first picture."""
 
 import pytest
+from visiting import wake_figures
 
 import budget
-from conftest import wake_figures
 
 
 @pytest.mark.parametrize("name", ["index", "segmentation", "zh/resnet-implementation"])

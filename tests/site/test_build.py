@@ -7,9 +7,9 @@ import subprocess
 import sys
 
 import pytest
+from visiting import PAGES
 
 from build_book import ROOT, strip_prefix
-from conftest import PAGES
 
 
 def run(*command, **options):

@@ -5,8 +5,7 @@ import re
 import pytest
 from bs4 import BeautifulSoup
 from playwright.sync_api import TimeoutError
-
-from conftest import PAGES, wake_figures
+from visiting import PAGES, wake_figures
 
 EDITIONS = [*PAGES, *(f"zh/{page}" for page in PAGES)]
 

@@ -6,9 +6,9 @@ import sys
 import zipfile
 
 import pytest
+from visiting import ROOT, wake_figures
 
 import offline
-from conftest import ROOT, wake_figures
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ from itertools import pairwise
 from urllib.parse import unquote, urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
+from visiting import NOTEBOOKS, PAGES, ROOT, every
 
 from budget import weigh
-from conftest import NOTEBOOKS, PAGES, ROOT, every
 
 
 @every([*PAGES, "search"])

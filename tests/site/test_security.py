@@ -6,8 +6,7 @@ import re
 
 import pytest
 from PIL import Image
-
-from conftest import PAGES, Visit, wake_figures
+from visiting import PAGES, Visit, wake_figures
 
 WATCH = """addEventListener("securitypolicyviolation", (event) => {
     (window.refused ??= []).push(`${event.effectiveDirective} ${event.blockedURI}`); });"""

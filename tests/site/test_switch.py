@@ -3,8 +3,7 @@
 import re
 
 import pytest
-
-from conftest import PAGES, Visit, wake_figures
+from visiting import PAGES, Visit, wake_figures
 
 HAN = re.compile(r"[\u4e00-\u9fff]")
 

@@ -3,7 +3,7 @@
 import fnmatch
 import re
 
-from conftest import ROOT
+from visiting import ROOT
 
 NOTICES = (ROOT / "THIRD-PARTY.md").read_text("utf-8")
 OURS = {"book.css", "page.js", "favicon.svg", "logo.svg", "card-en.png", "card-zh.png"}

@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from conftest import PAGES, wake_figures
+from visiting import PAGES, wake_figures
 
 
 def test_search_finds_words_of_a_chapter(visit):

@@ -3,8 +3,7 @@
 import re
 
 import test_pages as english
-
-from conftest import NOTEBOOKS, PAGES, ROOT, every
+from visiting import NOTEBOOKS, PAGES, ROOT, every
 
 CHINESE = [f"zh/{page}" for page in PAGES]
 HAN = re.compile(r"[\u4e00-\u9fff]")

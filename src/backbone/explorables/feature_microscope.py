@@ -12,7 +12,7 @@ import traitlets
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from backbone.data import fashion, nuclei_split
+from backbone.data import FASHION_NAMES, fashion, nuclei_split
 from backbone.explorables.figure import NetworkExplorable
 from backbone.explorables.layers import list_layers
 from backbone.explorables.microscope_words import WORDS
@@ -235,7 +235,7 @@ def _default_samples(shape: list[int], side: int) -> Tensor:
 
 
 def _fashion_names() -> list[dict[str, str]]:
-    pairs = zip(fashion("test").names, FASHION_ZH, strict=True)
+    pairs = zip(FASHION_NAMES, FASHION_ZH, strict=True)
     return [{"en": en, "zh": zh} for en, zh in pairs]
 
 
